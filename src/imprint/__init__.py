@@ -1,0 +1,1 @@
+"""Imprint: secure device provisioning, from the production line to the field."""

@@ -1,0 +1,113 @@
+"""What a station may ask. Each intention is about one unit of one lot; ``fence`` is the epoch that the claim gave.
+
+A station names a request with an ID of its own. The same ID with the same body gets the same bytes back; with another
+body, a conflict (the design's rule 3).
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum, unique
+from typing import Literal
+
+from imprint.protocol.evidence import Measurement, Observation
+
+
+@unique
+class KeyOrigin(StrEnum):
+    """Where a private key is born."""
+
+    DEVICE = "device"
+    ELEMENT = "element"
+    INJECTED = "injected"
+    PREPROVISIONED = "preprovisioned"
+    DERIVED = "derived"
+
+
+@unique
+class Action(StrEnum):
+    """Irreversible steps that need a permit."""
+
+    FUSE_BOOT_KEY = "fuse-boot-key"
+    LOCK_DEBUG = "lock-debug"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimUnit:
+    """I have this unit on my bench: give it a place in the lot.
+
+    ``run`` names the attempt: the same run may claim again after a crash; another run of the same hardware ID is a
+    second claimant. ``scanned_serial`` is the label, for products whose serial numbers are scanned.
+    """
+
+    kind: Literal["claim"] = "claim"
+    lot: str
+    run: str
+    hardware_id: str  # lower-case hexadecimal
+    scanned_serial: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CertifyKey:
+    """Certify the key in this request (PKCS#10, DER), which this unit holds."""
+
+    kind: Literal["certify"] = "certify"
+    lot: str
+    hardware_id: str
+    fence: int
+    origin: KeyOrigin
+    csr: bytes
+    vendor_certificate: bytes | None = None  # DER; for pre-provisioned keys
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PermitStep:
+    """May I do this irreversible step now? ``observed`` says what was seen just before."""
+
+    kind: Literal["permit"] = "permit"
+    lot: str
+    hardware_id: str
+    fence: int
+    action: Action
+    observed: tuple[Observation, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompleteUnit:
+    """The unit is complete; here is the evidence.
+
+    ``statement`` and ``signature`` are the unit's own (:class:`imprint.formats.provisioning_group.UnitStatement`), over
+    the last challenge that the authority gave for this unit.
+    """
+
+    kind: Literal["complete"] = "complete"
+    lot: str
+    hardware_id: str
+    fence: int
+    statement: bytes
+    signature: bytes
+    observed: tuple[Observation, ...]
+    measurements: tuple[Measurement, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseUnit:
+    """The run failed before a certificate was issued: take the place in the lot back."""
+
+    kind: Literal["release"] = "release"
+    lot: str
+    hardware_id: str
+    fence: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuarantineUnit:
+    """The run failed after a certificate was issued, or its outcome is unknown."""
+
+    kind: Literal["quarantine"] = "quarantine"
+    lot: str
+    hardware_id: str
+    fence: int
+    reason: str
+
+
+Intention = ClaimUnit | CertifyKey | PermitStep | CompleteUnit | ReleaseUnit | QuarantineUnit

@@ -1,0 +1,27 @@
+"""The codes with which an authority refuses; each names one rule."""
+
+from enum import StrEnum, unique
+
+
+@unique
+class Code(StrEnum):
+    """Stable: stations, pages and reports match on them."""
+
+    UNKNOWN_LOT = "unknown-lot"
+    LOT_CLOSED = "lot-closed"
+    GRANT_USED_UP = "grant-used-up"
+    ALREADY_CLAIMED = "already-claimed"  # a second claimant of a live hardware ID; the first is now contested
+    ALREADY_COMPLETE = "already-complete"  # this hardware ID has shipped; it is now contested
+    NOT_CLAIMED = "not-claimed"
+    STALE_FENCE = "stale-fence"
+    WRONG_STATE = "wrong-state"
+    CONTESTED = "contested"
+    SERIAL_REFUSED = "serial-refused"  # malformed, taken, or not the one that this unit was given
+    POOL_EMPTY = "pool-empty"
+    BAD_REQUEST = "bad-request"  # a CSR or certificate that does not parse, or does not verify
+    WEAK_KEY = "weak-key"
+    WRONG_KEY = "wrong-key"  # not the key, algorithm or origin that the profile asks for
+    KEY_TAKEN = "key-taken"  # this public key belongs to another unit
+    EVIDENCE_TOO_WEAK = "evidence-too-weak"
+    EVIDENCE_CONTRADICTS = "evidence-contradicts"
+    REQUEST_CONFLICT = "request-conflict"  # the same request ID with another body
