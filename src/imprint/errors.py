@@ -5,7 +5,9 @@ Every error says *what* happened, to *what* (the subject) and what to do *next*:
     ImprintError
     ├── InputError          bytes, a file or a value from outside that we do not accept
     │   ├── FormatError     bytes that are not what their format asks for
-    │   └── RecipeError     a recipe or product file, with its line
+    │   ├── RecipeError     a recipe or product file, with its line
+    │   ├── WeakKeyError    a public key whose private key can be guessed
+    │   └── WrongKeyError   a public key of another kind, or another key, than was asked for
     ├── RefusedError        the authority said no; carries the code of the rule
     ├── ConflictError       two things that cannot both be true (a request ID with another body, a busy journal)
     ├── WorkspaceError      the folder, its files or its settings
@@ -50,6 +52,14 @@ class FormatError(InputError):
 
 class RecipeError(InputError):
     """A recipe or product file that does not fit its schema; ``subject`` holds ``file:line``."""
+
+
+class WeakKeyError(InputError):
+    """A public key whose private key, or whose signatures, can be guessed."""
+
+
+class WrongKeyError(InputError):
+    """A public key of another kind, or another key, than was asked for."""
 
 
 class RefusedError(ImprintError):
