@@ -271,7 +271,7 @@ def verify(data: bytes, key_spki: bytes, *, least_security_counter: int) -> Imag
     ``key_spki`` is a P-256 public key (SubjectPublicKeyInfo, DER). Raises :class:`FormatError` for what is not an image
     or not such a key, and :class:`InputError` that says which check failed.
     """
-    key = _public_key(key_spki)
+    key = load_boot_key(key_spki)
     image = check(data)
     _check_allowed(image)
     if not _signed_by(image, key, sha256(key_spki)):
@@ -313,9 +313,10 @@ def _signature_holds(key: ec.EllipticCurvePublicKey, signature: bytes, message: 
     return True
 
 
-def _public_key(spki: bytes) -> ec.EllipticCurvePublicKey:
+def load_boot_key(spki: bytes) -> ec.EllipticCurvePublicKey:
+    """The P-256 key in ``spki`` (SubjectPublicKeyInfo, DER), or :class:`FormatError`."""
     try:
-        key = serialization.load_der_public_key(spki)
+        key = serialization.load_derload_boot_key(spki)
     except (ValueError, UnsupportedAlgorithm) as problem:
         raise FormatError("not a SubjectPublicKeyInfo in DER", subject="boot key") from problem
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
