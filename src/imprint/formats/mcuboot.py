@@ -316,7 +316,7 @@ def _signature_holds(key: ec.EllipticCurvePublicKey, signature: bytes, message: 
 def load_boot_key(spki: bytes) -> ec.EllipticCurvePublicKey:
     """The P-256 key in ``spki`` (SubjectPublicKeyInfo, DER), or :class:`FormatError`."""
     try:
-        key = serialization.load_derload_boot_key(spki)
+        key = serialization.load_der_public_key(spki)
     except (ValueError, UnsupportedAlgorithm) as problem:
         raise FormatError("not a SubjectPublicKeyInfo in DER", subject="boot key") from problem
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
