@@ -1,0 +1,1 @@
+"""Products, lots, grants, the life cycle of a unit, birth records and reconciliation."""

@@ -1,0 +1,229 @@
+"""Claiming: a unit gets its place in the lot, its serial number and its values."""
+
+import json
+import re
+from datetime import timedelta
+from typing import Any
+
+from imprint.authority.decisions.changes import Row
+from imprint.authority.decisions.outcome import Event, Moment, Outcome, Refusal
+from imprint.authority.decisions.transaction import Reading
+from imprint.authority.production.catalogue import Catalogue, PinnedLot
+from imprint.authority.production.entries import UNIT_CLAIMED, UNIT_EXPIRED, UNIT_RECLAIMED
+from imprint.authority.production.life_cycle import LIVE, Move, State, next_state
+from imprint.authority.production.pools import value_at
+from imprint.clock import to_text
+from imprint.encoding import from_hex
+from imprint.errors import FormatError, InputError
+from imprint.formats.x509 import parse_serial
+from imprint.protocol.answers import Claimed
+from imprint.protocol.intentions import ClaimUnit
+from imprint.protocol.refusals import Code
+
+CHALLENGE_SIZE = 32
+NUMBER_SIZE = 16
+MAX_RUN = 100
+
+
+class ClaimRule:
+    """Decides :class:`ClaimUnit`. One live claim for a hardware ID; a second claimant marks the first contested."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self._catalogue = catalogue
+
+    def __call__(self, moment: Moment, store: Reading, request: ClaimUnit) -> Outcome:
+        """Refuses with unknown-lot, lot-closed, grant-used-up, already-…, contested, wrong-state, serial-…, pool-…"""
+        _check_shape(request)
+        lot = self._catalogue.open_lot(store, request.lot)
+        unit = latest_unit(store, request.hardware_id)
+        state = State(unit["state"]) if unit else None
+        expired: tuple[Event, ...] = ()
+        if unit is not None and state in LIVE and state is not State.QUARANTINED:
+            if _may_go_on(unit, moment, request):
+                return _claim_again(moment, request, unit)
+            if not _lease_is_over(unit, moment):
+                raise _second_claimant(unit)
+            expired = (_expire(unit),)
+            state = State.RELEASED
+        if unit is not None:
+            _refuse_unless_free(unit, state)
+        expired = expired or self._make_room(moment, store, lot)
+        return _claim(moment, store, lot, request, unit, expired)
+
+    @staticmethod
+    def _make_room(moment: Moment, store: Reading, lot: PinnedLot) -> tuple[Event, ...]:
+        """No event when there is a free place; the end of one expired lease when that frees one; else a refusal."""
+        row = lot.row
+        if row["in_work"] + row["shipped"] + row["scrapped"] + row["quarantined"] < row["granted"] + row["refunded"]:
+            return ()
+        stale = store.expired_claim(row["lot"], moment.time)
+        if stale is None:
+            raise Refusal(
+                Code.GRANT_USED_UP,
+                f"all {row['granted'] + row['refunded']} units of lot {row['lot']} are taken",
+                next_step="Ask the owner for another lot; see 'imprint lot show'",
+            )
+        return (_expire(stale),)
+
+
+def latest_unit(store: Reading, hardware_id: str) -> Row | None:
+    """The newest epoch of a hardware ID, or None."""
+    rows = store.find("units", hardware_id=hardware_id)
+    return rows[-1] if rows else None
+
+
+def _check_shape(request: ClaimUnit) -> None:
+    try:
+        size = len(from_hex(request.hardware_id, subject="hardware ID"))
+    except FormatError as problem:
+        raise Refusal(Code.BAD_REQUEST, str(problem)) from None
+    if not 4 <= size <= 32:
+        raise Refusal(Code.BAD_REQUEST, f"a hardware ID has 4 to 32 bytes, not {size}")
+    if not 0 < len(request.run) <= MAX_RUN or not request.run.isprintable():
+        raise Refusal(Code.BAD_REQUEST, f"a run's name has 1 to {MAX_RUN} printable characters")
+
+
+def _may_go_on(unit: Row, moment: Moment, request: ClaimUnit) -> bool:
+    """The same run of the same station, or a unit that an officer has freed for whoever holds it."""
+    if unit["lot"] != request.lot or next_state(State(unit["state"]), Move.CLAIM) is None:
+        return False
+    if unit["contested"]:
+        return False
+    return bool(unit["run"] == "" or (unit["run"] == request.run and unit["station"] == moment.actor))
+
+
+def _lease_is_over(unit: Row, moment: Moment) -> bool:
+    return bool(unit["state"] == State.CLAIMED and not unit["contested"] and unit["lease_until"] < moment.time)
+
+
+def _second_claimant(unit: Row) -> Refusal:
+    """The clone may have come first, so the first claimant is marked as well."""
+    complete = unit["state"] == State.COMPLETE
+    return Refusal(
+        Code.ALREADY_COMPLETE if complete else Code.ALREADY_CLAIMED,
+        f"hardware ID {unit['hardware_id']} is unit {unit['serial']} of lot {unit['lot']} ({unit['state']}); "
+        "both are suspect now",
+        next_step="Keep this board aside and tell the security officer: one of the two is a clone, or the unit was "
+        "started again without its journal",
+        private={"contested": {"hardware_id": unit["hardware_id"], "epoch": unit["epoch"]}},
+    )
+
+
+def _refuse_unless_free(unit: Row, state: State | None) -> None:
+    if unit["contested"]:
+        raise Refusal(
+            Code.CONTESTED,
+            f"unit {unit['serial']} is contested: two boards reported this hardware ID",
+            next_step="A security officer decides: 'imprint unit clear'",
+        )
+    if state is not None and next_state(state, Move.CLAIM) is None:
+        raise Refusal(Code.WRONG_STATE, f"unit {unit['serial']} is {state}", next_step="See 'imprint unit show'")
+
+
+def _expire(unit: Row) -> Event:
+    names = ("hardware_id", "epoch", "lot", "fence")
+    return Event(UNIT_EXPIRED, {**{name: unit[name] for name in names}, "before": State.CLAIMED.value})
+
+
+def _claim_again(moment: Moment, request: ClaimUnit, unit: Row) -> Outcome:
+    """The same place again. The fence rises, so that a request of the earlier attempt comes too late."""
+    challenge = moment.random(CHALLENGE_SIZE)
+    private = {
+        "hardware_id": unit["hardware_id"],
+        "epoch": unit["epoch"],
+        "state": unit["state"],
+        "run": request.run,
+        "fence": unit["fence"] + 1,
+        "lease_until": unit["lease_until"],
+        "challenge": challenge.hex(),
+    }
+    result = Claimed(
+        state=unit["state"],
+        serial=unit["serial"],
+        fence=unit["fence"] + 1,
+        values=json.loads(unit["unit_values"]),
+        challenge=challenge,
+    )
+    return Outcome((Event(UNIT_RECLAIMED, private),), result)
+
+
+def _claim(
+    moment: Moment, store: Reading, lot: PinnedLot, request: ClaimUnit, unit: Row | None, expired: tuple[Event, ...]
+) -> Outcome:
+    allotted = _allot(store, lot, request)
+    challenge = moment.random(CHALLENGE_SIZE)
+    private: dict[str, Any] = {
+        **allotted,
+        "hardware_id": request.hardware_id,
+        "epoch": unit["epoch"] if unit else 1,
+        "lot": request.lot,
+        "product": lot.product.name,
+        "before": State.RELEASED.value if unit else None,
+        "run": request.run,
+        "fence": unit["fence"] + 1 if unit else 1,
+        "lease_until": to_text(moment.now + timedelta(minutes=lot.product.file.lease_minutes)),
+        "challenge": challenge.hex(),
+        # Stored before anything is signed with them: signing again gives the same identity.
+        "number": _certificate_number(moment),
+        "not_before": to_text(moment.now.replace(microsecond=0)),
+    }
+    result = Claimed(
+        state=State.CLAIMED,
+        serial=allotted["serial"],
+        fence=private["fence"],
+        values=allotted["values"],
+        challenge=challenge,
+    )
+    return Outcome((*expired, Event(UNIT_CLAIMED, private)), result)
+
+
+def _certificate_number(moment: Moment) -> str:
+    """A positive serial number of fixed length with more than 64 random bits (CA/Browser BR 7.1)."""
+    number = bytearray(moment.random(NUMBER_SIZE))
+    number[0] = 0x40 | (number[0] & 0x3F)
+    return number.hex()
+
+
+def _allot(store: Reading, lot: PinnedLot, request: ClaimUnit) -> dict[str, Any]:
+    """The serial number and values: those that this hardware was given before, or the next ones."""
+    product = lot.product
+    known = store.get("assignments", product=product.name, hardware_id=request.hardware_id)
+    if known is not None:
+        if product.scanned_serials and request.scanned_serial != known["serial"]:
+            raise Refusal(
+                Code.SERIAL_REFUSED,
+                f"this unit was given serial number {known['serial']}, not {request.scanned_serial}",
+                next_step="Put the right label on the board",
+            )
+        values = json.loads(known["unit_values"])
+        return {"serial": known["serial"], "values": values, "first_time": False, "given": [], "drawn": {}}
+    drawn: dict[str, int] = {}
+    values = {}
+    for pool in product.pools():
+        row = store.get("pools", product=product.name, pool=pool.pool)
+        index = row["next"] if row else pool.size
+        if index >= pool.size:
+            raise Refusal(Code.POOL_EMPTY, f"pool {pool.pool} of {product.name} has no value left")
+        drawn[pool.pool] = index
+        values[pool.pool] = value_at(pool, index)
+    serial = _scanned_serial(product.file.serials, request) if product.scanned_serials else values.pop("serial")
+    kinds = {pool.pool: pool.kind if pool.kind != "list" else f"{product.name}/{pool.pool}" for pool in product.pools()}
+    given = [{"kind": kinds[name], "value": value} for name, value in values.items()]
+    for one in [{"kind": "serial", "value": serial}, *given]:
+        if store.get("given_values", **one) is not None:
+            code = Code.SERIAL_REFUSED if one["kind"] == "serial" else Code.POOL_EMPTY
+            raise Refusal(code, f"{one['kind']} {one['value']} was given to another unit")
+    return {"serial": serial, "values": values, "first_time": True, "given": given, "drawn": drawn}
+
+
+def _scanned_serial(spec: Any, request: ClaimUnit) -> str:
+    label = request.scanned_serial
+    if label is None:
+        raise Refusal(Code.SERIAL_REFUSED, "this product's serial numbers are scanned, and none was")
+    try:
+        serial = parse_serial(label)
+    except InputError as problem:
+        raise Refusal(Code.SERIAL_REFUSED, str(problem)) from None
+    if not re.fullmatch(spec.scanned, serial):
+        raise Refusal(Code.SERIAL_REFUSED, f"the label {serial} does not match {spec.scanned}")
+    return serial

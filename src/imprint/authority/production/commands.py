@@ -1,0 +1,50 @@
+"""What an owner or officer may ask: everything that a station may not."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddProduct:
+    """A new product; ``definition`` is :meth:`imprint.authority.production.product.Product.definition`."""
+
+    definition: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateLot:
+    """A production order with its grant. Recipe, firmware and profile are pinned by their hashes."""
+
+    lot: str
+    product: str
+    count: int
+    recipe: bytes
+    recipe_name: str
+    firmware: str  # version of a production release
+    diagnostic: str | None  # version of a diagnostic release
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CloseLot:
+    """Nothing more is made under this lot. ``checkpoint`` is the signed checkpoint that covers all of its units."""
+
+    lot: str
+    checkpoint: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScrapUnit:
+    """The unit is destroyed: its certificate is revoked in the same decision."""
+
+    serial: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClearUnit:
+    """A security officer has looked at a contested, quarantined or stuck unit and frees it."""
+
+    serial: str
+    reason: str
+
+
+Command = AddProduct | CreateLot | CloseLot | ScrapUnit | ClearUnit

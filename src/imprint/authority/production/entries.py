@@ -1,0 +1,210 @@
+"""What each entry of production changes. Pure: the same functions decide and replay.
+
+``CHANGES`` maps an entry's type to its function. Row and column names are those of ``storage/tables.py``.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Final
+
+from imprint.authority.decisions.changes import Change, ChangesOf, Insert, Update
+from imprint.authority.decisions.outcome import REFUSED
+from imprint.authority.ledger.envelope import Fields, OpenedEntry
+from imprint.authority.production.life_cycle import LIVE, State, count_change
+from imprint.encoding import canonical
+
+PRODUCT_ADDED: Final = "product.added"
+LOT_CREATED: Final = "lot.created"
+LOT_CLOSED: Final = "lot.closed"
+UNIT_CLAIMED: Final = "unit.claimed"
+UNIT_RECLAIMED: Final = "unit.reclaimed"
+UNIT_EXPIRED: Final = "unit.expired"
+UNIT_CERTIFIED: Final = "unit.certified"
+UNIT_CERTIFICATE_REPEATED: Final = "unit.certificate-repeated"
+UNIT_PERMITTED: Final = "unit.permitted"
+UNIT_COMPLETED: Final = "unit.completed"
+UNIT_RELEASED: Final = "unit.released"
+UNIT_QUARANTINED: Final = "unit.quarantined"
+UNIT_CLEARED: Final = "unit.cleared"
+UNIT_SCRAPPED: Final = "unit.scrapped"
+
+
+def _product_added(entry: OpenedEntry) -> list[Change]:
+    fields = entry.private
+    product = {"product": fields["product"], "definition": fields["definition"]}
+    pools = [
+        Insert("pools", {"product": fields["product"], "next": 0, **pool, "spec": _text(pool["spec"])})
+        for pool in fields["pools"]
+    ]
+    return [Insert("products", product), *pools]
+
+
+def _lot_created(entry: OpenedEntry) -> list[Change]:
+    names = ("lot", "product", "granted", "recipe", "recipe_name", "profile", "firmware", "diagnostic")
+    counts = dict.fromkeys(("refunded", "in_work", "shipped", "scrapped", "quarantined"), 0)
+    row = {name: entry.private[name] for name in names}
+    return [Insert("lots", {**row, **counts, "state": "open", "reconciliation": None})]
+
+
+def _lot_closed(entry: OpenedEntry) -> list[Change]:
+    closed = {"state": "closed", "reconciliation": entry.private["reconciliation"]}
+    return [Update("lots", {"lot": entry.private["lot"]}, set=closed, expect={"state": "open"})]
+
+
+def _unit_claimed(entry: OpenedEntry) -> list[Change]:
+    fields = entry.private
+    names = ("lot", "product", "serial", "run", "fence", "lease_until", "challenge", "number", "not_before")
+    row = {
+        **{name: fields[name] for name in names},
+        "unit_values": _text(fields["values"]),
+        "station": entry.actor,
+        "claim_leaf": entry.leaf,
+        "state": State.CLAIMED.value,
+        "live": 1,
+    }
+    key = {"hardware_id": fields["hardware_id"], "epoch": fields["epoch"]}
+    unit: Change
+    if fields["before"] is None:
+        blank = dict.fromkeys(("public_key", "certificate", "record", "certify_leaf", "complete_leaf"))
+        unit = Insert("units", {**key, **row, **blank, "contested": 0})
+    else:
+        unit = Update("units", key, set=row, expect={"state": fields["before"], "fence": fields["fence"] - 1})
+    before = State(fields["before"]) if fields["before"] else None
+    return [unit, *_allotted(fields), *_counted(fields["lot"], before, State.CLAIMED)]
+
+
+def _allotted(fields: Fields) -> list[Change]:
+    """The values that a unit is given for the first time; each leaves its pool for good."""
+    if not fields["first_time"]:
+        return []
+    product, hardware_id = fields["product"], fields["hardware_id"]
+    given = [{"kind": "serial", "value": fields["serial"]}, *fields["given"]]
+    assignment = {"serial": fields["serial"], "unit_values": _text(fields["values"])}
+    return [
+        Insert("assignments", {"product": product, "hardware_id": hardware_id, **assignment}),
+        *(Insert("given_values", {**one, "product": product, "hardware_id": hardware_id}) for one in given),
+        *(
+            Update("pools", {"product": product, "pool": pool}, add={"next": 1}, expect={"next": index})
+            for pool, index in fields["drawn"].items()
+        ),
+    ]
+
+
+def _unit_reclaimed(entry: OpenedEntry) -> list[Change]:
+    fields = entry.private
+    moved = {name: fields[name] for name in ("run", "fence", "lease_until", "challenge")}
+    expect = {"state": fields["state"], "fence": fields["fence"] - 1}
+    return [Update("units", _key(fields), set={**moved, "station": entry.actor}, expect=expect)]
+
+
+def _unit_expired(entry: OpenedEntry) -> list[Change]:
+    return _move(entry, State.RELEASED)
+
+
+def _unit_certified(entry: OpenedEntry) -> list[Change]:
+    fields = entry.private
+    identity = {
+        "public_key": fields["public_key"],
+        "certificate": fields["certificate"],
+        "challenge": fields["challenge"],
+        "certify_leaf": entry.leaf,
+    }
+    certificate = {
+        "number": fields["number"],
+        "certificate": fields["certificate"],
+        "hardware_id": fields["hardware_id"],
+        "epoch": fields["epoch"],
+        "issued": entry.time,
+        "revoked": None,
+        "reason": None,
+    }
+    key = {"public_key": fields["public_key"], "hardware_id": fields["hardware_id"]}
+    return [
+        *_move(entry, State.CERTIFIED, identity),
+        Insert("certificates", certificate),
+        Insert("public_keys", key),
+    ]
+
+
+def _new_challenge(entry: OpenedEntry) -> list[Change]:
+    return [Update("units", _key(entry.private), set={"challenge": entry.private["challenge"]})]
+
+
+def _unit_permitted(entry: OpenedEntry) -> list[Change]:
+    return _move(entry, State(entry.private["after"]), {"challenge": entry.private["challenge"]})
+
+
+def _unit_completed(entry: OpenedEntry) -> list[Change]:
+    return _move(entry, State.COMPLETE, {"record": entry.public["record"], "complete_leaf": entry.leaf})
+
+
+def _unit_released(entry: OpenedEntry) -> list[Change]:
+    return _move(entry, State.RELEASED)
+
+
+def _unit_quarantined(entry: OpenedEntry) -> list[Change]:
+    return _move(entry, State.QUARANTINED)
+
+
+def _unit_cleared(entry: OpenedEntry) -> list[Change]:
+    fields = entry.private
+    free = {"run": "", "station": "", "contested": 0, "fence": fields["fence"]}
+    return _move(entry, State(fields["after"]), free)
+
+
+def _unit_scrapped(entry: OpenedEntry) -> list[Change]:
+    fields = entry.private
+    if fields["number"] is None:
+        return _move(entry, State.SCRAPPED)
+    revoked = {"revoked": entry.time, "reason": fields["reason"]}
+    revocation = Update("certificates", {"number": fields["number"]}, set=revoked, expect={"revoked": None})
+    return [revocation, *_move(entry, State.SCRAPPED)]
+
+
+def _refused(entry: OpenedEntry) -> list[Change]:
+    contested = entry.private.get("contested")
+    if contested is None:
+        return []
+    return [Update("units", _key(contested), set={"contested": 1})]
+
+
+def _key(fields: Fields) -> dict[str, Any]:
+    return {"hardware_id": fields["hardware_id"], "epoch": fields["epoch"]}
+
+
+def _move(entry: OpenedEntry, after: State, also: Mapping[str, Any] | None = None) -> list[Change]:
+    fields = entry.private
+    before = State(fields["before"])
+    columns = {"state": after.value, "live": int(after in LIVE), **(also or {})}
+    unit = Update("units", _key(fields), set=columns, expect={"state": before.value})
+    return [unit, *_counted(fields["lot"], before, after)]
+
+
+def _counted(lot: str, before: State | None, after: State) -> list[Change]:
+    change = count_change(before, after)
+    return [Update("lots", {"lot": lot}, add=change)] if change else []
+
+
+def _text(value: object) -> str:
+    return canonical(value).decode()
+
+
+CHANGES: Final[Mapping[str, ChangesOf]] = MappingProxyType(
+    {
+        PRODUCT_ADDED: _product_added,
+        LOT_CREATED: _lot_created,
+        LOT_CLOSED: _lot_closed,
+        UNIT_CLAIMED: _unit_claimed,
+        UNIT_RECLAIMED: _unit_reclaimed,
+        UNIT_EXPIRED: _unit_expired,
+        UNIT_CERTIFIED: _unit_certified,
+        UNIT_CERTIFICATE_REPEATED: _new_challenge,
+        UNIT_PERMITTED: _unit_permitted,
+        UNIT_COMPLETED: _unit_completed,
+        UNIT_RELEASED: _unit_released,
+        UNIT_QUARANTINED: _unit_quarantined,
+        UNIT_CLEARED: _unit_cleared,
+        UNIT_SCRAPPED: _unit_scrapped,
+        REFUSED: _refused,
+    }
+)

@@ -1,0 +1,56 @@
+"""The unit that a request is about, held by the station that asks. What every rule after the claim checks first."""
+
+from dataclasses import dataclass
+
+from imprint.authority.decisions.changes import Row
+from imprint.authority.decisions.outcome import Moment, Refusal
+from imprint.authority.decisions.transaction import Reading
+from imprint.authority.production.catalogue import Catalogue, PinnedLot
+from imprint.authority.production.claim import latest_unit
+from imprint.authority.production.life_cycle import Move, State, next_state
+from imprint.protocol.intentions import CertifyKey, CompleteUnit, PermitStep, QuarantineUnit, ReleaseUnit
+from imprint.protocol.refusals import Code
+
+Request = CertifyKey | CompleteUnit | PermitStep | QuarantineUnit | ReleaseUnit
+
+
+@dataclass(frozen=True, slots=True)
+class HeldUnit:
+    """A unit's row with its lot, and where the move that was asked for leads."""
+
+    row: Row
+    lot: PinnedLot
+    before: State
+    after: State
+
+    def key(self) -> dict[str, object]:
+        """The fields that name the unit in an entry, and the move's two ends."""
+        names = ("hardware_id", "epoch", "lot")
+        return {**{name: self.row[name] for name in names}, "before": self.before.value, "after": self.after.value}
+
+
+def hold(
+    catalogue: Catalogue, moment: Moment, store: Reading, request: Request, move: Move, *, contested_may: bool = False
+) -> HeldUnit:
+    """The unit, or a refusal: not-claimed, stale-fence, contested, wrong-state (checked in this order)."""
+    lot = catalogue.open_lot(store, request.lot)
+    row = latest_unit(store, request.hardware_id)
+    if row is None or row["lot"] != request.lot:
+        raise Refusal(Code.NOT_CLAIMED, f"hardware ID {request.hardware_id} has no place in lot {request.lot}")
+    if row["fence"] != request.fence or row["station"] != moment.actor:
+        raise Refusal(
+            Code.STALE_FENCE,
+            f"unit {row['serial']} has moved on to claim {row['fence']}; this request is from claim {request.fence}",
+            next_step="Claim the unit again",
+        )
+    if row["contested"] and not contested_may:
+        raise Refusal(
+            Code.CONTESTED,
+            f"unit {row['serial']} is contested: another board reported the same hardware ID",
+            next_step="Keep the board aside; a security officer decides: 'imprint unit clear'",
+        )
+    before = State(row["state"])
+    after = next_state(before, move)
+    if after is None:
+        raise Refusal(Code.WRONG_STATE, f"unit {row['serial']} is {before}, so it cannot {move}")
+    return HeldUnit(row, lot, before, after)
