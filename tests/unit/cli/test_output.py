@@ -73,20 +73,11 @@ def test_printable(value: object, text: str) -> None:
     assert printable(value) == text
 
 
-def shown_at_a_terminal(**environment: str) -> bytes:
-    """What a terminal receives from the program."""
+def test_a_terminal_gets_bold_names() -> None:
     ours, theirs = pty.openpty()
     program = [sys.executable, "-c", "from imprint.cli.output import show; show({'lot': 1}, as_json=False)"]
-    clean = {name: value for name, value in os.environ.items() if name not in {"NO_COLOR", "FORCE_COLOR"}}
-    subprocess.run(program, stdout=theirs, env=clean | {"TERM": "xterm"} | environment, check=True)
+    plain = {name: value for name, value in os.environ.items() if name not in {"NO_COLOR", "FORCE_COLOR"}}
+    subprocess.run(program, stdout=theirs, env=plain | {"TERM": "xterm"}, check=True)
     os.close(theirs)
     with os.fdopen(ours, "rb") as terminal:
-        return terminal.read1()
-
-
-def test_a_terminal_gets_bold_names() -> None:
-    assert b"\x1b[1mlot" in shown_at_a_terminal()
-
-
-def test_no_color_is_honoured() -> None:
-    assert b"\x1b[3" not in shown_at_a_terminal(NO_COLOR="1")
+        assert b"\x1b[1mlot" in terminal.read1()
