@@ -1,0 +1,1 @@
+"""The trusted side: it decides, signs and remembers."""
