@@ -1,0 +1,1 @@
+"""What a certificate contains and who signs it."""
