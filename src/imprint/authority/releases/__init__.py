@@ -1,0 +1,1 @@
+"""Firmware that may ship: checked, approved, sealed."""
