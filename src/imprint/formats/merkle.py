@@ -29,7 +29,7 @@ def node_hash(left: bytes, right: bytes) -> bytes:
     return sha256(b"\x01" + left + right).digest()
 
 
-def root(hashes: Sequence[bytes]) -> bytes:
+def root_hash(hashes: Sequence[bytes]) -> bytes:
     """The root over leaf hashes, or over the roots of complete subtrees of one size (the last may be incomplete)."""
     row = hashes
     while len(row) > 1:

@@ -10,7 +10,7 @@ from itertools import count
 from typing import Final
 
 from imprint.errors import FormatError
-from imprint.formats.merkle import HASH_SIZE, ReadHash, root
+from imprint.formats.merkle import HASH_SIZE, ReadHash, root_hash
 
 WIDTH: Final = 256
 HEIGHT: Final = 8  # a full tile is a subtree of this height
@@ -92,7 +92,7 @@ def hash_reader(read_tile: ReadTile) -> ReadHash:
         level, inner = divmod(height, HEIGHT)
         index, start = divmod(n << inner, WIDTH)
         end = start + (1 << inner)
-        return root(read_tile(level, index, end)[start:end])
+        return root_hash(read_tile(level, index, end)[start:end])
 
     return read
 

@@ -12,6 +12,7 @@ from imprint.errors import InputError, StorageError
 
 PUBLIC: Final = 0o644
 PRIVATE: Final = 0o600
+MAX_SIZE: Final = 64 * 2**20  # bytes
 
 _NEXT_STEPS: Final = {
     errno.ENOSPC: "Free some space on this disk, then do it again",
@@ -52,7 +53,7 @@ def replace_file(path: Path, data: bytes, *, mode: int = PUBLIC) -> None:
             raise
 
 
-def read_file(path: Path, *, limit: int) -> bytes:
+def read_file(path: Path, *, limit: int = MAX_SIZE) -> bytes:
     """The file's bytes. Raises :class:`StorageError` when it cannot be read, and :class:`InputError` when it is longer
     than ``limit`` bytes."""
     with storage_errors(path, "could not be read"), path.open("rb") as file:
@@ -62,7 +63,7 @@ def read_file(path: Path, *, limit: int) -> bytes:
     return data
 
 
-def read_file_if_any(path: Path, *, limit: int) -> bytes | None:
+def read_file_if_any(path: Path, *, limit: int = MAX_SIZE) -> bytes | None:
     """As :func:`read_file`; None when there is no such file."""
     try:
         return read_file(path, limit=limit)

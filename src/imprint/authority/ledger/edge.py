@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 
-from imprint.formats.merkle import leaf_hash, root
+from imprint.formats.merkle import leaf_hash, root_hash
 from imprint.formats.tiles import ENTRIES, HEIGHT, WIDTH, encode_bundle, right_edge, tile_path
 
 
@@ -43,8 +43,8 @@ class Edge:
         rest: list[bytes] = []
         for row in self.rows:
             hashes = [*row, *rest]
-            rest = [root(hashes)] if hashes else []
-        return root(rest)
+            rest = [root_hash(hashes)] if hashes else []
+        return root_hash(rest)
 
     def _carry(self) -> Iterator[tuple[str, bytes]]:
         level = 0
@@ -52,6 +52,6 @@ class Edge:
             yield tile_path(level, (self.size >> level * HEIGHT) // WIDTH - 1), b"".join(self.rows[level])
             if level + 1 == len(self.rows):
                 self.rows.append([])
-            self.rows[level + 1].append(root(self.rows[level]))
+            self.rows[level + 1].append(root_hash(self.rows[level]))
             self.rows[level] = []
             level += 1
