@@ -24,4 +24,10 @@ class Code(StrEnum):
     KEY_TAKEN = "key-taken"  # this public key belongs to another unit
     EVIDENCE_TOO_WEAK = "evidence-too-weak"
     EVIDENCE_CONTRADICTS = "evidence-contradicts"
+    UNKNOWN_UNIT = "unknown-unit"
+    UNKNOWN_PRODUCT = "unknown-product"
+    UNKNOWN_RELEASE = "unknown-release"
+    NAME_TAKEN = "name-taken"
+    RANGE_TAKEN = "range-taken"  # addresses that another product gives out
+    NOT_COVERED = "not-covered"  # a lot closes only under a checkpoint that covers it
     REQUEST_CONFLICT = "request-conflict"  # the same request ID with another body

@@ -116,6 +116,12 @@ class SqlReading:
             raise StorageError("an entry is missing", subject=f"entries {leaf}", next_step=_VERIFY)
         return found[0], found[1]
 
+    def index(self, leaf: str) -> int:
+        found = self._connection.execute("SELECT seq FROM entries WHERE leaf = ?", (leaf,)).fetchone()
+        if found is None:
+            raise StorageError("an entry is missing", subject=f"entries {leaf}", next_step=_VERIFY)
+        return int(found[0])
+
     def entries(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, bytes, bytes]]:
         last = 2**62 if stop is None else stop
         return iter(
@@ -152,7 +158,8 @@ def apply_changes(connection: sqlite3.Connection, changes: Sequence[Change]) -> 
     for change in changes:
         try:
             if isinstance(change, Insert):
-                connection.execute(insert_sql(change.table, tuple(change.row)), tuple(change.row.values()))
+                row = change.row
+                connection.execute(insert_sql(change.table), [row[name] for name in columns_of(change.table)])
             else:
                 _update(connection, change)
         except sqlite3.IntegrityError as problem:

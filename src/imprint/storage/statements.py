@@ -4,21 +4,22 @@ Building a SQLAlchemy statement costs more than running it; the shapes are few, 
 """
 
 from functools import cache
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import ClauseElement, bindparam, insert, select, update
 from sqlalchemy.dialects import sqlite
 
 from imprint.storage.tables import metadata
 
-_DIALECT: Final = sqlite.dialect()  # type: ignore[no-untyped-call]
+_DIALECT: Final = sqlite.dialect()
 
 Names = tuple[str, ...]
 
 
 @cache
-def insert_sql(table: str, columns: Names) -> str:
-    """INSERT with a parameter for each column, in their order."""
+def insert_sql(table: str) -> str:
+    """INSERT of a whole row; parameters in the order of :func:`columns_of`."""
+    columns = columns_of(table)
     return _compile(insert(metadata.tables[table]).values({name: bindparam(name) for name in columns}), columns)
 
 
@@ -26,7 +27,7 @@ def insert_sql(table: str, columns: Names) -> str:
 def update_sql(table: str, set_: Names, add: Names, where: Names) -> str:
     """UPDATE; parameters in the order set, add, where."""
     columns = metadata.tables[table].c
-    values = {columns[name]: bindparam(f"set_{name}") for name in set_}
+    values: dict[Any, Any] = {columns[name]: bindparam(f"set_{name}") for name in set_}
     values |= {columns[name]: columns[name] + bindparam(f"add_{name}") for name in add}
     statement = update(metadata.tables[table]).ordered_values(*values.items())
     for name in where:

@@ -117,6 +117,7 @@ lots: Final = Table(
     _text("diagnostic", null=True),
     _text("state"),
     _text("reconciliation", null=True),
+    _text("last_leaf"),
     CheckConstraint("granted > 0 AND refunded >= 0", name="grant"),
     CheckConstraint("in_work >= 0 AND shipped >= 0 AND scrapped >= 0 AND quarantined >= 0", name="counts"),
     CheckConstraint("in_work + shipped + scrapped + quarantined <= granted + refunded", name="within_grant"),
@@ -156,6 +157,7 @@ units: Final = Table(
 Index("uq_live_hardware_id", units.c.hardware_id, unique=True, sqlite_where=sql("live = 1"))
 Index("uq_live_serial", units.c.serial, unique=True, sqlite_where=sql("live = 1"))
 Index("uq_live_public_key", units.c.public_key, unique=True, sqlite_where=sql("live = 1"))
+Index("ix_units_serial", units.c.serial)
 Index("ix_units_lease", units.c.lot, units.c.state, units.c.lease_until)
 
 certificates: Final = Table(

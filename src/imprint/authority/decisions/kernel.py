@@ -140,8 +140,7 @@ class Kernel:
 
     def _commit(self, asks: Sequence[Ask]) -> list[Committed]:
         with self._store.writing() as transaction:
-            done = [self._decide(transaction, ask) for ask in asks]
-        return done
+            return [self._decide(transaction, ask) for ask in asks]
 
     def _decide(self, transaction: Transaction, ask: Ask) -> Committed:
         body = sha256_hex(ask.body)
@@ -177,12 +176,15 @@ class Kernel:
         return Committed(refused, self._append(transaction, moment, event), moment.time)
 
     def _append(self, transaction: Transaction, moment: Moment, event: Event) -> str:
+        private = event.private
+        if event.blobs:
+            private = {**private, "blobs": [sha256_hex(data) for data in event.blobs]}
         sealed = seal(
             type_=event.type,
             time=moment.time,
             actor=moment.actor,
             public=event.public,
-            private=event.private,
+            private=private,
             salt=self._random(SALT_SIZE),
         )
         opened = OpenedEntry(
@@ -190,7 +192,7 @@ class Kernel:
             time=moment.time,
             actor=moment.actor,
             public=event.public,
-            private=event.private,
+            private=private,
             leaf=sealed.leaf.hex(),
         )
         transaction.append(sealed, changes_of(opened, self._changes), event.blobs)

@@ -35,6 +35,10 @@ class Reading(Protocol):
         """An entry and its opening by leaf hash; :class:`StorageError` when missing."""
         ...
 
+    def index(self, leaf: str) -> int:
+        """An entry's place in the log, from 0; :class:`StorageError` when missing."""
+        ...
+
     def entries(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, bytes, bytes]]:
         """(index, entry, opening) from ``start`` up to, not including, ``stop``."""
         ...

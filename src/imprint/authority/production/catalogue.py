@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from imprint.authority.decisions.outcome import Refusal
 from imprint.authority.decisions.changes import Row
+from imprint.authority.decisions.outcome import Refusal
 from imprint.authority.decisions.transaction import Reading
 from imprint.authority.production.product import Product
 from imprint.errors import InputError

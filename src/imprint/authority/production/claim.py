@@ -15,7 +15,7 @@ from imprint.authority.production.pools import value_at
 from imprint.clock import to_text
 from imprint.encoding import from_hex
 from imprint.errors import FormatError, InputError
-from imprint.formats.x509 import parse_serial
+from imprint.formats.x509 import certificate_number, parse_serial
 from imprint.protocol.answers import Claimed
 from imprint.protocol.intentions import ClaimUnit
 from imprint.protocol.refusals import Code
@@ -43,7 +43,7 @@ class ClaimRule:
                 return _claim_again(moment, request, unit)
             if not _lease_is_over(unit, moment):
                 raise _second_claimant(unit)
-            expired = (_expire(unit),)
+            expired = (expire(unit),)
             state = State.RELEASED
         if unit is not None:
             _refuse_unless_free(unit, state)
@@ -63,7 +63,7 @@ class ClaimRule:
                 f"all {row['granted'] + row['refunded']} units of lot {row['lot']} are taken",
                 next_step="Ask the owner for another lot; see 'imprint lot show'",
             )
-        return (_expire(stale),)
+        return (expire(stale),)
 
 
 def latest_unit(store: Reading, hardware_id: str) -> Row | None:
@@ -120,7 +120,8 @@ def _refuse_unless_free(unit: Row, state: State | None) -> None:
         raise Refusal(Code.WRONG_STATE, f"unit {unit['serial']} is {state}", next_step="See 'imprint unit show'")
 
 
-def _expire(unit: Row) -> Event:
+def expire(unit: Row) -> Event:
+    """The end of a claim's lease: the place goes back to the lot."""
     names = ("hardware_id", "epoch", "lot", "fence")
     return Event(UNIT_EXPIRED, {**{name: unit[name] for name in names}, "before": State.CLAIMED.value})
 
@@ -164,7 +165,7 @@ def _claim(
         "lease_until": to_text(moment.now + timedelta(minutes=lot.product.file.lease_minutes)),
         "challenge": challenge.hex(),
         # Stored before anything is signed with them: signing again gives the same identity.
-        "number": _certificate_number(moment),
+        "number": f"{certificate_number(moment.random(NUMBER_SIZE)):x}",
         "not_before": to_text(moment.now.replace(microsecond=0)),
     }
     result = Claimed(
@@ -175,13 +176,6 @@ def _claim(
         challenge=challenge,
     )
     return Outcome((*expired, Event(UNIT_CLAIMED, private)), result)
-
-
-def _certificate_number(moment: Moment) -> str:
-    """A positive serial number of fixed length with more than 64 random bits (CA/Browser BR 7.1)."""
-    number = bytearray(moment.random(NUMBER_SIZE))
-    number[0] = 0x40 | (number[0] & 0x3F)
-    return number.hex()
 
 
 def _allot(store: Reading, lot: PinnedLot, request: ClaimUnit) -> dict[str, Any]:

@@ -32,6 +32,13 @@ class CloseLot:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ExpireClaims:
+    """Claims past their lease give their places back to the lot."""
+
+    lot: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ScrapUnit:
     """The unit is destroyed: its certificate is revoked in the same decision."""
 
@@ -47,4 +54,4 @@ class ClearUnit:
     reason: str
 
 
-Command = AddProduct | CreateLot | CloseLot | ScrapUnit | ClearUnit
+Command = AddProduct | CreateLot | CloseLot | ExpireClaims | ScrapUnit | ClearUnit

@@ -13,7 +13,8 @@ from imprint.authority.production.held_unit import HeldUnit, hold
 from imprint.authority.production.life_cycle import Move, State
 from imprint.encoding import sha256_hex
 from imprint.errors import FormatError
-from imprint.formats import birth_record, dsse
+from imprint.formats import birth_record
+from imprint.formats.dsse import IN_TOTO, sign_envelope
 from imprint.formats.provisioning_group import UnitStatement
 from imprint.keys.signer import Signer
 from imprint.protocol.answers import Completed
@@ -56,7 +57,7 @@ class CompleteRule:
 
     def _sign(self, record: birth_record.BirthRecord) -> bytes:
         payload = birth_record.encode(record)
-        return dsse.sign(birth_record.PAYLOAD_TYPE, payload, sign=self._signer.sign, key_id=self._key_id)
+        return sign_envelope(IN_TOTO, payload, key_id=self._key_id, sign=self._signer.sign).encode()
 
     def _record(
         self,

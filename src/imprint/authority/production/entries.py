@@ -43,7 +43,7 @@ def _lot_created(entry: OpenedEntry) -> list[Change]:
     names = ("lot", "product", "granted", "recipe", "recipe_name", "profile", "firmware", "diagnostic")
     counts = dict.fromkeys(("refunded", "in_work", "shipped", "scrapped", "quarantined"), 0)
     row = {name: entry.private[name] for name in names}
-    return [Insert("lots", {**row, **counts, "state": "open", "reconciliation": None})]
+    return [Insert("lots", {**row, **counts, "state": "open", "reconciliation": None, "last_leaf": entry.leaf})]
 
 
 def _lot_closed(entry: OpenedEntry) -> list[Change]:
@@ -70,7 +70,7 @@ def _unit_claimed(entry: OpenedEntry) -> list[Change]:
     else:
         unit = Update("units", key, set=row, expect={"state": fields["before"], "fence": fields["fence"] - 1})
     before = State(fields["before"]) if fields["before"] else None
-    return [unit, *_allotted(fields), *_counted(fields["lot"], before, State.CLAIMED)]
+    return [unit, *_allotted(fields), *_counted(entry, before, State.CLAIMED)]
 
 
 def _allotted(fields: Fields) -> list[Change]:
@@ -147,9 +147,9 @@ def _unit_quarantined(entry: OpenedEntry) -> list[Change]:
 
 
 def _unit_cleared(entry: OpenedEntry) -> list[Change]:
-    fields = entry.private
-    free = {"run": "", "station": "", "contested": 0, "fence": fields["fence"]}
-    return _move(entry, State(fields["after"]), free)
+    """Nobody holds the unit any more: whoever has it on a bench may claim it, and earlier requests are stale."""
+    free = {"run": "", "station": "", "contested": 0, "fence": entry.private["fence"]}
+    return _move(entry, State(entry.private["after"]), free)
 
 
 def _unit_scrapped(entry: OpenedEntry) -> list[Change]:
@@ -177,12 +177,14 @@ def _move(entry: OpenedEntry, after: State, also: Mapping[str, Any] | None = Non
     before = State(fields["before"])
     columns = {"state": after.value, "live": int(after in LIVE), **(also or {})}
     unit = Update("units", _key(fields), set=columns, expect={"state": before.value})
-    return [unit, *_counted(fields["lot"], before, after)]
+    return [unit, *_counted(entry, before, after)]
 
 
-def _counted(lot: str, before: State | None, after: State) -> list[Change]:
+def _counted(entry: OpenedEntry, before: State | None, after: State) -> list[Change]:
+    """The lot's counts follow the unit; ``last_leaf`` is the entry that a checkpoint must cover to close the lot."""
     change = count_change(before, after)
-    return [Update("lots", {"lot": lot}, add=change)] if change else []
+    key = {"lot": entry.private["lot"]}
+    return [Update("lots", key, set={"last_leaf": entry.leaf}, add=change)] if change else []
 
 
 def _text(value: object) -> str:

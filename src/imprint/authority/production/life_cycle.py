@@ -61,8 +61,7 @@ TRANSITIONS: Final[Mapping[tuple[State, Move], State]] = MappingProxyType(
         (_S.CERTIFIED, _M.QUARANTINE): _S.QUARANTINED,
         (_S.PERMITTED, _M.QUARANTINE): _S.QUARANTINED,
         (_S.QUARANTINED, _M.CLEAR): _S.CERTIFIED,  # only with a certificate
-        (_S.QUARANTINED, _M.RELEASE): _S.RELEASED,  # only without one
-        (_S.CLAIMED, _M.CLEAR): _S.CLAIMED,
+        (_S.QUARANTINED, _M.RELEASE): _S.RELEASED,  # only without one, and only by an officer
         (_S.CERTIFIED, _M.CLEAR): _S.CERTIFIED,
         (_S.PERMITTED, _M.CLEAR): _S.PERMITTED,
         (_S.COMPLETE, _M.CLEAR): _S.COMPLETE,

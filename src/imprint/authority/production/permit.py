@@ -7,7 +7,7 @@ from imprint.authority.production.claim import CHALLENGE_SIZE
 from imprint.authority.production.entries import UNIT_PERMITTED, UNIT_QUARANTINED, UNIT_RELEASED
 from imprint.authority.production.evidence import observed_fields
 from imprint.authority.production.held_unit import HeldUnit, hold
-from imprint.authority.production.life_cycle import Move
+from imprint.authority.production.life_cycle import Move, State
 from imprint.protocol.answers import Done, Permitted
 from imprint.protocol.intentions import Action, PermitStep, QuarantineUnit, ReleaseUnit
 from imprint.protocol.refusals import Code
@@ -60,8 +60,11 @@ class ReleaseRule:
     def __call__(self, moment: Moment, store: Reading, request: ReleaseUnit) -> Outcome:
         """Refuses as :func:`hold` does; a unit with a certificate is wrong-state."""
         unit = hold(self._catalogue, moment, store, request, Move.RELEASE, contested_may=True)
-        if unit.row["certificate"] is not None:
-            raise Refusal(Code.WRONG_STATE, f"unit {unit.row['serial']} has a certificate; it can only be scrapped")
+        if unit.before is not State.CLAIMED:
+            raise Refusal(
+                Code.WRONG_STATE,
+                f"unit {unit.row['serial']} is {unit.before}; only a security officer may free its place",
+            )
         event = Event(UNIT_RELEASED, {**unit.key(), "reason": request.reason[:MAX_REASON]})
         return Outcome((event,), Done(state=unit.after))
 

@@ -61,7 +61,7 @@ class AddressRange(_Model):
     @model_validator(mode="after")
     def _fits(self) -> "AddressRange":
         octets = 6 if self.kind == "eui48" else 8
-        if not re.fullmatch(r"[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){%d}" % (octets - 1), self.first):
+        if not re.fullmatch("[0-9a-fA-F]{2}" + ":[0-9a-fA-F]{2}" * (octets - 1), self.first):
             raise ValueError(f"'first' must be {octets} octets in hexadecimal with colons")
         if int(self.first.replace(":", ""), 16) + self.count > 1 << (8 * octets):
             raise ValueError("the range runs past the last address")

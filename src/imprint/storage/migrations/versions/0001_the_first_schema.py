@@ -71,6 +71,7 @@ def upgrade() -> None:
         sa.Column("diagnostic", sa.Text(), nullable=True),
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("reconciliation", sa.Text(), nullable=True),
+        sa.Column("last_leaf", sa.Text(), nullable=False),
         sa.CheckConstraint("state <> 'closed' OR in_work = 0", name=op.f("ck_lots_closed")),
         sa.CheckConstraint("granted > 0 AND refunded >= 0", name=op.f("ck_lots_grant")),
         sa.CheckConstraint(
@@ -156,6 +157,7 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("units", schema=None) as batch_op:
         batch_op.create_index("ix_units_lease", ["lot", "state", "lease_until"], unique=False)
+        batch_op.create_index("ix_units_serial", ["serial"], unique=False)
         batch_op.create_index("uq_live_hardware_id", ["hardware_id"], unique=True, sqlite_where=sa.text("live = 1"))
         batch_op.create_index("uq_live_public_key", ["public_key"], unique=True, sqlite_where=sa.text("live = 1"))
         batch_op.create_index("uq_live_serial", ["serial"], unique=True, sqlite_where=sa.text("live = 1"))

@@ -1,0 +1,365 @@
+"""From a workspace to a wired platform: the only place where parts are chosen.
+
+``create`` makes a workspace, ``open_reader`` gives what needs no passphrase, ``open_platform`` what decides.
+"""
+
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509 import load_der_x509_certificate, load_pem_x509_certificate
+
+from imprint.authority.decisions.changes import Change, ChangesOf
+from imprint.authority.decisions.guard import refuse_rollback
+from imprint.authority.decisions.kernel import Ask, Kernel, changes_of
+from imprint.authority.decisions.outcome import Rule
+from imprint.authority.issuance.issuer import DeviceCa, make_device_ca, make_root
+from imprint.authority.ledger.envelope import OpenedEntry
+from imprint.authority.ledger.tree import Tree
+from imprint.authority.production import commands
+from imprint.authority.production import entries as production_entries
+from imprint.authority.production.catalogue import Catalogue
+from imprint.authority.production.certify import CertifyRule
+from imprint.authority.production.claim import ClaimRule
+from imprint.authority.production.complete import CompleteRule
+from imprint.authority.production.in_process import InProcessAuthority
+from imprint.authority.production.owner import (
+    AddProductRule,
+    ClearRule,
+    CloseLotRule,
+    CreateLotRule,
+    ExpireClaimsRule,
+    ScrapRule,
+)
+from imprint.authority.production.permit import PermitRule, QuarantineRule, ReleaseRule
+from imprint.authority.releases import entries as release_entries
+from imprint.authority.releases.release import AddRelease, AddReleaseRule
+from imprint.authority.releases.seal import seal
+from imprint.clock import Clock, system_clock
+from imprint.errors import RefusedError, StorageError, WorkspaceError
+from imprint.formats.checkpoint import SignedCheckpoint, open_checkpoint
+from imprint.formats.note import VerifierKey, ed25519_key, parse_vkey
+from imprint.formats.x509 import certificate_number
+from imprint.keys.file import create_key_file, open_key_file
+from imprint.keys.signer import Algorithm, Signer
+from imprint.keys.uri import open_signer
+from imprint.keys.verify import decode_public_pem, encode_public_pem
+from imprint.protocol import intentions
+from imprint.protocol.answers import Done, Refused
+from imprint.storage.database import Database
+from imprint.storage.files import PRIVATE, make_folder, read_file, read_file_if_any, sync_folder, write_file
+from imprint.storage.schema import HEAD, create_database, schema_version
+from imprint.storage.tile_folder import TileFolder
+from imprint.storage.workspace import KEY_NAMES, Workspace, load_workspace, settings_text
+
+OWNER: Final = "owner"
+CHANGES: Final[Mapping[str, ChangesOf]] = {**production_entries.CHANGES, **release_entries.CHANGES}
+
+_ALGORITHMS: Final = {
+    "device-ca": Algorithm.P256,
+    "ledger": Algorithm.ED25519,
+    "record": Algorithm.ED25519,
+    "firmware": Algorithm.P256,
+}
+_KEY_LIMIT: Final = 1 << 16
+
+
+def entry_changes(entry: OpenedEntry) -> list[Change]:
+    """What any entry of any room changes."""
+    return changes_of(entry, CHANGES)
+
+
+# --- making a workspace ---
+
+
+def create(
+    folder: Path,
+    *,
+    organization: str,
+    passphrase: bytes,
+    root_passphrase: bytes,
+    root_out: Path | None = None,
+    clock: Clock = system_clock,
+) -> Workspace:
+    """Make a workspace at ``folder``, which is absent or empty. It appears whole or not at all.
+
+    The root CA's key goes to ``root_out`` (off-line, if it is on another medium), else into the workspace's ``root``.
+    Raises :class:`WorkspaceError`, :class:`imprint.errors.StorageError`.
+    """
+    folder = folder.absolute()
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise WorkspaceError("there is something here already", subject=str(folder), next_step="Choose a new folder")
+    make_folder(folder.parent)
+    building = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.new")
+    try:
+        _build(building, organization, passphrase, root_passphrase, root_out, clock)
+        if folder.exists():
+            folder.rmdir()
+        building.rename(folder)
+        sync_folder(folder.parent)
+    except OSError as problem:
+        raise StorageError(
+            f"the workspace cannot be made: {problem.strerror}", subject=str(folder), next_step="Check the folder"
+        ) from problem
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+    return load_workspace(folder)
+
+
+def _build(
+    folder: Path, organization: str, passphrase: bytes, root_passphrase: bytes, root_out: Path | None, clock: Clock
+) -> None:
+    for name in ("keys", "certs", "ledger", "station"):
+        make_folder(folder / name)
+    folder.chmod(0o700)
+    origin = f"imprint.invalid/{secrets.token_hex(8)}"
+    write_file(folder / "imprint.toml", settings_text(organization=organization, origin=origin))
+    publics = {}
+    for name in KEY_NAMES:
+        pem = create_key_file(_ALGORITHMS[name], passphrase)
+        write_file(folder / "keys" / f"{name}.pem", pem, mode=PRIVATE)
+        publics[name] = open_key_file(pem, passphrase, subject=name).public_key
+        write_file(folder / "keys" / f"{name}.pub.pem", encode_public_pem(publics[name]))
+    write_file(folder / "ledger" / "vkey", f"{_ledger_key(origin, publics['ledger']).encode()}\n".encode())
+    _make_certificates(folder, organization, root_passphrase, publics["device-ca"], root_out or folder / "root", clock)
+    create_database(folder / "imprint.db")
+
+
+def _make_certificates(
+    folder: Path, organization: str, root_passphrase: bytes, ca_key: bytes, root_folder: Path, clock: Clock
+) -> None:
+    root_pem = create_key_file(Algorithm.P256, root_passphrase)
+    root_signer = open_key_file(root_pem, root_passphrase, subject="root CA")
+    now = clock().replace(microsecond=0)
+    root = make_root(root_signer, organization=organization, number=certificate_number(os.urandom(16)), not_before=now)
+    ca = make_device_ca(
+        root_signer,
+        root,
+        spki=ca_key,
+        organization=organization,
+        number=certificate_number(os.urandom(16)),
+        not_before=now,
+    )
+    make_folder(root_folder)
+    if (root_folder / "root.pem").exists():
+        raise WorkspaceError(
+            "there is a root CA here already", subject=str(root_folder), next_step="Choose a new folder"
+        )
+    write_file(root_folder / "root.pem", root_pem, mode=PRIVATE)
+    write_file(root_folder / "root-certificate.pem", _pem(root))
+    write_file(folder / "certs" / "root.pem", _pem(root))
+    write_file(folder / "certs" / "ca.pem", _pem(ca))
+
+
+def _pem(certificate: bytes) -> bytes:
+    return load_der_x509_certificate(certificate).public_bytes(Encoding.PEM)
+
+
+def _ledger_key(origin: str, spki: bytes) -> VerifierKey:
+    return ed25519_key(origin, spki[-32:])  # an Ed25519 SPKI ends with the raw key (RFC 8410 section 4)
+
+
+# --- reading ---
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reader:
+    """What needs no passphrase: the database, the ledger's public files, the public keys."""
+
+    workspace: Workspace
+    store: Database
+    tree: Tree
+    ledger_key: VerifierKey
+    catalogue: Catalogue
+
+    def public_key(self, name: str) -> bytes:
+        """A key's public half, SPKI in DER."""
+        return decode_public_pem(read_file(self.workspace.public_key(name), limit=_KEY_LIMIT))
+
+    def chain(self) -> tuple[bytes, bytes]:
+        """The device CA's and the root's certificates, DER."""
+        paths = (self.workspace.ca_certificate, self.workspace.root_certificate)
+        ca, root = (
+            load_pem_x509_certificate(read_file(path, limit=_KEY_LIMIT)).public_bytes(Encoding.DER) for path in paths
+        )
+        return ca, root
+
+    def outside_checkpoints(self) -> Iterator[SignedCheckpoint]:
+        """Checkpoints that are kept in places other than the ledger's own folder."""
+        path = self.workspace.checkpoint_copy
+        note = read_file_if_any(path, limit=_KEY_LIMIT) if path else None
+        if note is not None:
+            yield self.open_checkpoint(note)
+
+    def open_checkpoint(self, note: bytes) -> SignedCheckpoint:
+        """A checkpoint of this ledger, verified."""
+        return open_checkpoint(note, [self.ledger_key], origin=self.ledger_key.name)
+
+
+def open_reader(folder: Path) -> Reader:
+    """Open a workspace for reading. Raises :class:`WorkspaceError` and what its files raise."""
+    workspace = load_workspace(folder)
+    _check_schema(workspace)
+    key = _vkey(workspace)
+    return Reader(
+        workspace=workspace,
+        store=Database(workspace.database, read_only=True),
+        tree=Tree(TileFolder(workspace.ledger), key=key),
+        ledger_key=key,
+        catalogue=Catalogue(),
+    )
+
+
+def _check_schema(workspace: Workspace) -> None:
+    found = schema_version(workspace.database)
+    if found != HEAD:
+        raise WorkspaceError(
+            f"the database has schema {found or 'none'}; this program knows {HEAD}",
+            subject=str(workspace.database),
+            next_step="Use the program that made it, or restore a backup",
+        )
+
+
+def _vkey(workspace: Workspace) -> VerifierKey:
+    key = parse_vkey(read_file(workspace.ledger / "vkey", limit=_KEY_LIMIT).decode().strip())
+    if key.name != workspace.origin:
+        raise WorkspaceError(
+            f"the ledger's key is for {key.name}, the settings say {workspace.origin}",
+            subject=str(workspace.ledger / "vkey"),
+            next_step="Restore imprint.toml and ledger/vkey from one backup",
+        )
+    return key
+
+
+# --- deciding ---
+
+
+class Platform:
+    """A workspace that decides. Use :func:`open_platform`."""
+
+    def __init__(self, reader: Reader, signers: Mapping[str, Signer], clock: Clock) -> None:
+        self.reader = reader
+        self.clock = clock
+        self.boot_key = signers["firmware"].public_key
+        self._firmware_signer = signers["firmware"]
+        self._store = Database(reader.workspace.database)
+        self._tree = Tree(TileFolder(reader.workspace.ledger), key=reader.ledger_key, sign=signers["ledger"].sign)
+        self._kernel = Kernel(
+            store=self._store,
+            rules=_rules(reader, signers),
+            changes=CHANGES,
+            clock=clock,
+            random=os.urandom,
+            receipt_signer=signers["ledger"],
+        )
+
+    def station(self, name: str) -> InProcessAuthority:
+        """The authority as the station of this name sees it."""
+        return InProcessAuthority(
+            kernel=self._kernel,
+            store=self.reader.store,
+            catalogue=self.reader.catalogue,
+            boot_key=self.boot_key,
+            station=name,
+        )
+
+    def command(self, command: commands.Command | AddRelease) -> str:
+        """Decide an owner's command; the state that it led to. Raises :class:`RefusedError`."""
+        request_id = secrets.token_hex(16)
+        ask = Ask(actor=OWNER, request_id=request_id, body=repr(command).encode(), request=command)
+        result = self._kernel.decide(ask).result
+        if isinstance(result, Refused):
+            raise RefusedError(result.message, code=result.code, next_step=result.next_step)
+        if not isinstance(result, Done):
+            raise AssertionError(f"a command leads to a state, not to {result.kind}")
+        return result.state
+
+    def seal(self, payload: bytes, *, version: str, security_counter: int) -> bytes:
+        """A payload as a signed image (:func:`imprint.authority.releases.seal.seal`)."""
+        return seal(payload, version=version, security_counter=security_counter, signer=self._firmware_signer)
+
+    def checkpoint(self) -> SignedCheckpoint:
+        """Integrate all that is committed; the signed head, also kept outside the database."""
+        with self._store.reading() as store:
+            head = self._tree.head()
+            start = head.size if head else 0
+            head = self._tree.integrate(start, (data for _, data, _ in store.entries(start)))
+        copy = self.reader.workspace.checkpoint_copy
+        if copy is not None:
+            write_file(copy, head.note)
+        return head
+
+    def close(self) -> None:
+        """Finish what was asked, and make a checkpoint over it."""
+        self._kernel.close()
+        try:
+            self.checkpoint()
+        finally:
+            self._store.close()
+
+
+@contextmanager
+def open_platform(folder: Path, passphrase: Callable[[], bytes], *, clock: Clock = system_clock) -> Iterator[Platform]:
+    """Open a workspace for deciding; ``passphrase`` is asked once. On exit everything is under a checkpoint.
+
+    Raises :class:`imprint.errors.LedgerError` when the database is older than a checkpoint that is kept outside it.
+    """
+    reader = open_reader(folder)
+    _refuse_rollback(reader)
+    signers = _open_signers(reader.workspace, passphrase())
+    platform = Platform(reader, signers, clock)
+    try:
+        yield platform
+    finally:
+        platform.close()
+
+
+def _refuse_rollback(reader: Reader) -> None:
+    with reader.store.reading() as store:
+        refuse_rollback(store, reader.tree, reader.outside_checkpoints())
+
+
+def _open_signers(workspace: Workspace, passphrase: bytes) -> dict[str, Signer]:
+    signers: dict[str, Signer] = {}
+    for name, uri in workspace.keys.items():
+        signers[name] = open_signer(
+            uri,
+            read=lambda path: read_file(workspace.folder / path, limit=_KEY_LIMIT),
+            secret=lambda _: passphrase,
+        )
+        public = decode_public_pem(read_file(workspace.public_key(name), limit=_KEY_LIMIT))
+        if signers[name].public_key != public:
+            raise WorkspaceError(
+                "the private key is not that of its public half",
+                subject=f"key {name}",
+                next_step="Restore the keys folder from one backup",
+            )
+    return signers
+
+
+def _rules(reader: Reader, signers: Mapping[str, Signer]) -> dict[type, Rule]:
+    catalogue = reader.catalogue
+    ca = DeviceCa(signer=signers["device-ca"], chain=reader.chain())
+    boot_key = signers["firmware"].public_key
+    rules: dict[type, Any] = {
+        intentions.ClaimUnit: ClaimRule(catalogue),
+        intentions.CertifyKey: CertifyRule(catalogue, ca),
+        intentions.PermitStep: PermitRule(catalogue),
+        intentions.CompleteUnit: CompleteRule(catalogue, signers["record"], boot_key),
+        intentions.ReleaseUnit: ReleaseRule(catalogue),
+        intentions.QuarantineUnit: QuarantineRule(catalogue),
+        commands.AddProduct: AddProductRule(),
+        commands.CreateLot: CreateLotRule(catalogue),
+        commands.CloseLot: CloseLotRule(catalogue, signers["record"], reader.open_checkpoint),
+        commands.ExpireClaims: ExpireClaimsRule(catalogue),
+        commands.ScrapUnit: ScrapRule(),
+        commands.ClearUnit: ClearRule(),
+        AddRelease: AddReleaseRule(boot_key),
+    }
+    return rules

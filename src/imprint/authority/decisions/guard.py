@@ -1,0 +1,43 @@
+"""No way back: a database that is older than a checkpoint kept outside it decides nothing (the design's rule 9)."""
+
+from collections.abc import Iterable
+
+from imprint.authority.decisions.transaction import Reading
+from imprint.authority.ledger.tree import Tree
+from imprint.errors import LedgerError
+from imprint.formats.checkpoint import Checkpoint
+from imprint.formats.merkle import leaf_hash
+
+
+def refuse_rollback(store: Reading, tree: Tree, outside: Iterable[Checkpoint]) -> None:
+    """Raise :class:`LedgerError` when the database lacks an entry that a checkpoint covers, or holds another one.
+
+    Quick: it compares sizes and the last covered entry. ``ledger verify`` compares them all.
+    """
+    head = tree.head()
+    for checkpoint in (*([head] if head else []), *outside):
+        if checkpoint.size == 0:
+            continue
+        size = store.size()
+        if size < checkpoint.size:
+            raise LedgerError(
+                f"an older copy: it has {size} entries, and a checkpoint outside it covers {checkpoint.size}",
+                subject="database",
+                next_step=_NEXT,
+            )
+        if head is None or head.size < checkpoint.size:
+            raise LedgerError(
+                f"the ledger's folder ends before a checkpoint of size {checkpoint.size} that was kept elsewhere",
+                subject="ledger",
+                next_step=_NEXT,
+            )
+        _, data, _ = next(iter(store.entries(checkpoint.size - 1, checkpoint.size)))
+        if leaf_hash(data) != tree.leaf_hash_at(checkpoint.size - 1):
+            raise LedgerError(
+                "the entry is not the one that the checkpoint covers",
+                subject=f"entries row {checkpoint.size - 1}",
+                next_step=_NEXT,
+            )
+
+
+_NEXT = "Nothing was issued. Put the newest copy back, then run 'imprint ledger verify'"

@@ -1,0 +1,199 @@
+"""Rules for what an owner or a security officer asks."""
+
+import json
+import re
+from collections.abc import Callable
+from typing import Final
+
+from imprint.authority.decisions.changes import Row
+from imprint.authority.decisions.outcome import Event, Moment, Outcome, Refusal
+from imprint.authority.decisions.transaction import Reading
+from imprint.authority.production.catalogue import Catalogue
+from imprint.authority.production.claim import expire
+from imprint.authority.production.commands import AddProduct, ClearUnit, CloseLot, CreateLot, ExpireClaims, ScrapUnit
+from imprint.authority.production.entries import LOT_CLOSED, LOT_CREATED, PRODUCT_ADDED, UNIT_CLEARED, UNIT_SCRAPPED
+from imprint.authority.production.life_cycle import Move, State, next_state
+from imprint.authority.production.pools import Pool, overlaps
+from imprint.authority.production.product import Product
+from imprint.authority.production.reconciliation import reconcile, signed
+from imprint.encoding import sha256_hex
+from imprint.formats.checkpoint import Checkpoint
+from imprint.keys.signer import Signer
+from imprint.protocol.answers import Done
+from imprint.protocol.refusals import Code
+
+MAX_GRANT: Final = 10_000_000
+_LOT_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+OpenCheckpoint = Callable[[bytes], Checkpoint]
+
+
+class AddProductRule:
+    """Decides :class:`AddProduct`."""
+
+    def __call__(self, moment: Moment, store: Reading, command: AddProduct) -> Outcome:
+        """Refuses a name that is taken, and address ranges that another product uses."""
+        product = Product.from_definition(command.definition)
+        if store.get("products", product=product.name) is not None:
+            raise Refusal(Code.NAME_TAKEN, f"there is a product {product.name} already")
+        pools = product.pools()
+        for row in store.find("pools"):
+            other = Pool(pool=row["pool"], kind=row["kind"], size=row["size"], spec=json.loads(row["spec"]))
+            clash = next((pool.pool for pool in pools if overlaps(pool, other)), None)
+            if clash:
+                raise Refusal(
+                    Code.RANGE_TAKEN, f"the range of {clash} overlaps with {other.pool} of product {row['product']}"
+                )
+        private = {
+            "product": product.name,
+            "definition": sha256_hex(command.definition),
+            "pools": [
+                {"pool": pool.pool, "kind": pool.kind, "size": pool.size, "spec": dict(pool.spec)} for pool in pools
+            ],
+        }
+        event = Event(PRODUCT_ADDED, private, blobs=(command.definition,))
+        return Outcome((event,), Done(state="added"))
+
+
+class CreateLotRule:
+    """Decides :class:`CreateLot`: the grant, and the hashes that the lot pins."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self._catalogue = catalogue
+
+    def __call__(self, moment: Moment, store: Reading, command: CreateLot) -> Outcome:
+        """Refuses a count below 1, a name that is taken, and releases that were not added."""
+        if not 1 <= command.count <= MAX_GRANT:
+            raise Refusal(Code.BAD_REQUEST, f"a lot has 1 to {MAX_GRANT} units, not {command.count}")
+        if not _LOT_NAME.fullmatch(command.lot):
+            raise Refusal(Code.BAD_REQUEST, "a lot's name has 1 to 64 letters, digits, dots, dashes and underscores")
+        if store.get("lots", lot=command.lot) is not None:
+            raise Refusal(Code.NAME_TAKEN, f"there is a lot {command.lot} already")
+        product = self._catalogue.product(store, command.product)
+        firmware = _release(store, product.name, "production", command.firmware)
+        diagnostic = _release(store, product.name, "diagnostic", command.diagnostic) if command.diagnostic else None
+        profile = product.profile.encode()
+        private = {
+            "lot": command.lot,
+            "product": product.name,
+            "granted": command.count,
+            "recipe": sha256_hex(command.recipe),
+            "recipe_name": command.recipe_name,
+            "profile": sha256_hex(profile),
+            "firmware": firmware["image"],
+            "diagnostic": diagnostic["image"] if diagnostic else None,
+        }
+        event = Event(LOT_CREATED, private, blobs=(command.recipe, profile))
+        return Outcome((event,), Done(state="open"))
+
+
+class CloseLotRule:
+    """Decides :class:`CloseLot`: every unit is accounted for, under a checkpoint that covers it (rule 8)."""
+
+    def __init__(self, catalogue: Catalogue, record_signer: Signer, open_checkpoint: OpenCheckpoint) -> None:
+        self._catalogue = catalogue
+        self._signer = record_signer
+        self._open_checkpoint = open_checkpoint
+
+    def __call__(self, moment: Moment, store: Reading, command: CloseLot) -> Outcome:
+        """Refuses while units are in work, and a checkpoint that does not cover the lot."""
+        lot = self._catalogue.open_lot(store, command.lot).row
+        checkpoint = self._open_checkpoint(command.checkpoint)
+        if checkpoint.size <= store.index(lot["last_leaf"]):
+            raise Refusal(
+                Code.NOT_COVERED,
+                f"the checkpoint of size {checkpoint.size} does not cover lot {lot['lot']}",
+                next_step="Run 'imprint ledger checkpoint', then close the lot",
+            )
+        if lot["in_work"]:
+            raise Refusal(
+                Code.WRONG_STATE,
+                f"{lot['in_work']} units of lot {lot['lot']} are still in work",
+                next_step="Finish them, or scrap or clear them: 'imprint unit list --state claimed'",
+            )
+        contested = tuple(unit["serial"] for unit in store.find("units", lot=lot["lot"], contested=1))
+        envelope = signed(
+            reconcile(lot, contested, size=checkpoint.size, root=checkpoint.root, time=moment.time), self._signer
+        )
+        private = {"lot": lot["lot"], "reconciliation": sha256_hex(envelope)}
+        return Outcome((Event(LOT_CLOSED, private, blobs=(envelope,)),), Done(state="closed"))
+
+
+class ExpireClaimsRule:
+    """Decides :class:`ExpireClaims`: every claim past its lease gives its place back."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self._catalogue = catalogue
+
+    def __call__(self, moment: Moment, store: Reading, command: ExpireClaims) -> Outcome:
+        """Refuses a lot that is unknown or closed, and one with no claim to expire."""
+        self._catalogue.open_lot(store, command.lot)
+        claimed = store.find("units", lot=command.lot, state=State.CLAIMED.value)
+        stale = [unit for unit in claimed if unit["lease_until"] < moment.time]
+        if not stale:
+            raise Refusal(Code.WRONG_STATE, f"lot {command.lot} has no claim past its lease")
+        return Outcome(tuple(expire(unit) for unit in stale), Done(state="expired"))
+
+
+class ScrapRule:
+    """Decides :class:`ScrapUnit`: revoked first, in the same entry; the count stays used."""
+
+    def __call__(self, moment: Moment, store: Reading, command: ScrapUnit) -> Outcome:
+        """Refuses a unit that does not exist or that has no certificate and no unknown state."""
+        unit = find_unit(store, command.serial)
+        _refuse_closed(store, unit["lot"])
+        after = _after(unit, Move.SCRAP)
+        number = unit["number"] if unit["certificate"] is not None else None
+        private = {**_move_fields(unit, after), "number": number, "reason": command.reason}
+        return Outcome((Event(UNIT_SCRAPPED, private),), Done(state=after))
+
+
+class ClearRule:
+    """Decides :class:`ClearUnit`."""
+
+    def __call__(self, moment: Moment, store: Reading, command: ClearUnit) -> Outcome:
+        """Refuses a unit that does not exist or that is scrapped."""
+        unit = find_unit(store, command.serial)
+        holds_place = State(unit["state"]) in (State.CLAIMED, State.QUARANTINED)
+        gives_back = holds_place and unit["certificate"] is None
+        after = _after(unit, Move.RELEASE if gives_back else Move.CLEAR)
+        private = {**_move_fields(unit, after), "fence": unit["fence"] + 1, "reason": command.reason}
+        return Outcome((Event(UNIT_CLEARED, private),), Done(state=after))
+
+
+def find_unit(store: Reading, serial: str) -> Row:
+    """The newest unit with this serial number; a refusal when there is none."""
+    rows = store.find("units", serial=serial)
+    if not rows:
+        raise Refusal(Code.UNKNOWN_UNIT, f"no unit has serial number {serial}", next_step="See 'imprint unit list'")
+    return max(rows, key=lambda row: int(row["epoch"]))
+
+
+def _move_fields(unit: Row, after: State) -> dict[str, object]:
+    names = ("hardware_id", "epoch", "lot")
+    return {**{name: unit[name] for name in names}, "before": unit["state"], "after": after.value}
+
+
+def _after(unit: Row, move: Move) -> State:
+    after = next_state(State(unit["state"]), move)
+    if after is None:
+        raise Refusal(Code.WRONG_STATE, f"unit {unit['serial']} is {unit['state']}, so it cannot {move}")
+    return after
+
+
+def _refuse_closed(store: Reading, lot: str) -> None:
+    """The signed sum of a closed lot does not change any more."""
+    row = store.get("lots", lot=lot)
+    if row is not None and row["state"] != "open":
+        raise Refusal(Code.LOT_CLOSED, f"lot {lot} is closed, and its sum is signed")
+
+
+def _release(store: Reading, product: str, role: str, version: str) -> Row:
+    row = store.get("releases", product=product, role=role, version=version)
+    if row is None:
+        raise Refusal(
+            Code.UNKNOWN_RELEASE,
+            f"product {product} has no {role} release {version}",
+            next_step="Add it: 'imprint release add'",
+        )
+    return row

@@ -1,0 +1,156 @@
+"""Replaying the ledger into an empty database, and comparing it with the one that was found.
+
+The replay makes the very changes that the decisions made. So a row that was altered, removed or added by any other
+hand shows as the first row that differs.
+"""
+
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import create_engine
+from sqlalchemy.pool import StaticPool
+
+from imprint.authority.decisions.changes import Change
+from imprint.authority.ledger.envelope import OpenedEntry, open_entry
+from imprint.encoding import sha256_hex
+from imprint.errors import ConflictError, ImprintError, LedgerError
+from imprint.storage.database import apply_changes
+from imprint.storage.statements import columns_of, select_sql
+from imprint.storage.tables import metadata
+
+Progress = Callable[[int], None]
+
+_LEDGER_TABLES: Final = ("entries", "blobs")
+STATE_TABLES: Final = tuple(sorted(set(metadata.tables) - set(_LEDGER_TABLES)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replayed:
+    """What a replay found: the leaf hashes of all entries, in order."""
+
+    leaves: list[bytes]
+
+
+def replay(path: Path, changes_of: Callable[[OpenedEntry], Sequence[Change]], progress: Progress) -> Replayed:
+    """Check every entry, replay all of them, and compare each table.
+
+    Raises :class:`LedgerError` that names the first entry or row that differs. ``progress`` gets the number of
+    entries done, now and then.
+    """
+    found = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+    try:
+        found.execute("BEGIN")
+        replayed = _empty_database()
+        leaves, blobs = _fold(found, replayed, changes_of, progress)
+        for table in STATE_TABLES:
+            _compare(table, found, replayed)
+        _check_blobs(found, blobs)
+    except sqlite3.Error as problem:
+        raise LedgerError(f"the database cannot be read: {problem}", subject=str(path), next_step=_RESTORE) from problem
+    finally:
+        found.close()
+    return Replayed(leaves=leaves)
+
+
+_RESTORE: Final = "Keep this database as evidence and restore a backup"
+
+
+def _empty_database() -> sqlite3.Connection:
+    engine = create_engine("sqlite://", poolclass=StaticPool)
+    metadata.create_all(engine)
+    connection = engine.raw_connection().driver_connection
+    if not isinstance(connection, sqlite3.Connection):
+        raise AssertionError("the replay runs on SQLite")
+    connection.isolation_level = None
+    connection.execute("BEGIN")
+    return connection
+
+
+def _fold(
+    found: sqlite3.Connection,
+    replayed: sqlite3.Connection,
+    changes_of: Callable[[OpenedEntry], Sequence[Change]],
+    progress: Progress,
+) -> tuple[list[bytes], set[str]]:
+    leaves: list[bytes] = []
+    blobs: set[str] = set()
+    rows = found.execute("SELECT seq, leaf, data, opening FROM entries ORDER BY seq")
+    for expected, (seq, leaf, data, opening) in enumerate(rows):
+        if seq != expected:
+            raise LedgerError("the entry is missing", subject=f"entries row {expected}", next_step=_RESTORE)
+        try:
+            entry = open_entry(data, opening, subject=f"entries row {seq}")
+            if entry.leaf != leaf:
+                raise LedgerError("the leaf hash is not that of the entry", subject=f"entries row {seq}")
+            apply_changes(replayed, changes_of(entry))
+        except (ImprintError, KeyError, TypeError, ValueError) as problem:
+            message = problem.what if isinstance(problem, ImprintError) else f"the entry makes no sense: {problem!r}"
+            if isinstance(problem, ConflictError):
+                message = f"the entry does not follow from those before it: {problem.subject}"
+            raise LedgerError(message, subject=f"entries row {seq}", next_step=_RESTORE) from problem
+        leaves.append(bytes.fromhex(entry.leaf))
+        blobs.update(entry.private.get("blobs", ()))
+        if seq % 1000 == 0:
+            progress(seq)
+    return leaves, blobs
+
+
+def _compare(table: str, found: sqlite3.Connection, replayed: sqlite3.Connection) -> None:
+    """Both tables in primary-key order, side by side; raises for the first row that differs."""
+    names = columns_of(table)
+    key = tuple(column.name for column in metadata.tables[table].primary_key)
+    statement = select_sql(table, ())
+    ours, theirs = _rows(replayed, statement, names), _rows(found, statement, names)
+    while True:
+        want, have = next(ours, None), next(theirs, None)
+        if want is None and have is None:
+            return
+        if want == have:
+            continue
+        raise LedgerError(_difference(want, have, key), subject=_row_name(table, want, have, key), next_step=_RESTORE)
+
+
+_Found = dict[str, Any]
+
+
+def _rows(connection: sqlite3.Connection, statement: str, names: Sequence[str]) -> Iterator[_Found]:
+    for row in connection.execute(statement):
+        yield dict(zip(names, row, strict=True))
+
+
+def _first_of(want: _Found | None, have: _Found | None, key: Sequence[str]) -> _Found:
+    if want is None or have is None:
+        return want or have or {}
+    order = [tuple((type(row[name]).__name__, row[name]) for name in key) for row in (want, have)]
+    return want if order[0] <= order[1] else have
+
+
+def _row_name(table: str, want: _Found | None, have: _Found | None, key: Sequence[str]) -> str:
+    row = _first_of(want, have, key)
+    return f"{table} row {', '.join(f'{name}={row[name]}' for name in key)}"
+
+
+def _difference(want: _Found | None, have: _Found | None, key: Sequence[str]) -> str:
+    first = _first_of(want, have, key)
+    if want is None or (have is not None and first is have and any(want[name] != have[name] for name in key)):
+        return "the row has no entry in the ledger"
+    if have is None or any(want[name] != have[name] for name in key):
+        return "the row is missing"
+    column = next(name for name in want if want[name] != have[name])
+    return f"{column} is {have[column]!r} where the ledger says {want[column]!r}"
+
+
+def _check_blobs(found: sqlite3.Connection, expected: set[str]) -> None:
+    seen = set()
+    for sha256, data in found.execute("SELECT sha256, data FROM blobs ORDER BY sha256"):
+        if not isinstance(data, bytes) or sha256_hex(data) != sha256:
+            raise LedgerError("the stored bytes have changed", subject=f"blobs row {sha256}", next_step=_RESTORE)
+        if sha256 not in expected:
+            raise LedgerError("the row has no entry in the ledger", subject=f"blobs row {sha256}", next_step=_RESTORE)
+        seen.add(sha256)
+    missing = min(expected - seen, default=None)
+    if missing is not None:
+        raise LedgerError("the row is missing", subject=f"blobs row {missing}", next_step=_RESTORE)
