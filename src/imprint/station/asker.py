@@ -1,0 +1,66 @@
+"""Asking the authority for one run, through the journal: every question is asked once, whatever crashes.
+
+The body is journalled before it is sent and the answer after it came. A run that goes on after a crash gets answered
+questions answered from the journal, and asks the others again word for word under the same request ID.
+"""
+
+import asyncio
+from typing import Final
+
+from imprint.errors import StorageError
+from imprint.protocol.answers import Answer, Result
+from imprint.protocol.codec import decode_answer, decode_intention, encode_answer, encode_intention
+from imprint.protocol.intentions import Intention
+from imprint.protocol.port import AuthorityPort
+from imprint.station.journal import Journal
+from imprint.station.journal_entry import Answered, Asked
+
+_PATIENCE_S: Final = 30.0
+_PAUSES_S: Final = (0.2, 1.0, 5.0)  # between attempts, while the outcome is unknown
+
+
+class Asker:
+    """Asks on behalf of one run."""
+
+    def __init__(self, *, run: str, port: AuthorityPort, journal: Journal) -> None:
+        self.run: Final = run
+        self._port: Final = port
+        self._journal: Final = journal
+
+    def has_asked(self, step: str) -> bool:
+        """Whether this run has asked at this step, perhaps before a crash."""
+        return self._request_id(step) in self._journal.history.open_run(self.run).asked
+
+    async def ask(self, step: str, intention: Intention) -> Result:
+        """The authority's result, which may be a refusal. A step asks once in a run; when it has asked before,
+        ``intention`` is not looked at. Raises :class:`StorageError` when no answer can be had now."""
+        request = self._request_id(step)
+        known = self._journal.history.open_run(self.run)
+        if request in known.answered:
+            return decode_answer(known.answered[request].encode()).result
+        if request in known.asked:
+            intention = decode_intention(known.asked[request].encode())
+        else:
+            body = encode_intention(intention).decode()
+            self._journal.append(Asked(run=self.run, request=request, body=body))
+        answer = await self._send(request, intention)
+        self._journal.append(Answered(run=self.run, request=request, answer=encode_answer(answer).decode()))
+        return answer.result
+
+    async def _send(self, request: str, intention: Intention) -> Answer:
+        for pause_s in (*_PAUSES_S, None):
+            try:
+                async with asyncio.timeout(_PATIENCE_S):
+                    return await self._port.ask(request, intention)
+            except (StorageError, TimeoutError) as problem:
+                if pause_s is None:
+                    raise StorageError(
+                        "the authority gave no answer, so the outcome is unknown",
+                        subject=request,
+                        next_step="Run the same unit again when the authority is back; nothing is lost",
+                    ) from problem
+                await asyncio.sleep(pause_s)
+        raise AssertionError("the last attempt returns or raises")
+
+    def _request_id(self, step: str) -> str:
+        return f"{self.run}.{step}"
