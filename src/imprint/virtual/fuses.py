@@ -10,10 +10,8 @@ _HASH: Final = slice(0, 32)
 _KEY_SIZE: Final = slice(32, 34)
 _KEY_AT: Final = 34
 _KEY_ROOM: Final = 128
-_DEBUG_AT: Final = _KEY_AT + _KEY_ROOM
+_DEBUG_AT: Final = _KEY_AT + _KEY_ROOM  # bit 0: restricted, bit 1: locked; the higher one counts
 SIZE: Final = _DEBUG_AT + 1
-
-_DEBUG_BITS: Final = {DebugLevel.OPEN: 0b00, DebugLevel.RESTRICTED: 0b01, DebugLevel.LOCKED: 0b11}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +45,8 @@ class Fuses:
     @property
     def debug(self) -> DebugLevel:
         """The level that takes hold at the next power cycle."""
-        bits = self.bits[_DEBUG_AT]
-        return next(level for level in reversed(DebugLevel) if bits & _DEBUG_BITS[level] == _DEBUG_BITS[level])
+        return DebugLevel(self.bits[_DEBUG_AT].bit_length())
 
     def with_debug(self, level: DebugLevel) -> "Fuses":
         """The array with at least this level."""
-        return self.burned(_DEBUG_AT, bytes([_DEBUG_BITS[level]]))
+        return self.burned(_DEBUG_AT, bytes([(1 << level) >> 1]))
