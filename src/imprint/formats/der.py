@@ -8,10 +8,6 @@ from typing import Final
 
 from imprint.errors import FormatError
 
-NULL: Final = b"\x05\x00"
-TRUE: Final = b"\x01\x01\xff"
-FALSE: Final = b"\x01\x01\x00"
-
 _PRINTABLE: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789 '()+,-./:=?")
 
 
@@ -46,7 +42,7 @@ def implicit(number: int, content: bytes) -> bytes:
 
 def boolean(value: bool) -> bytes:
     """BOOLEAN (X.690 section 11.1)."""
-    return TRUE if value else FALSE
+    return b"\x01\x01\xff" if value else b"\x01\x01\x00"
 
 
 def integer(value: int) -> bytes:

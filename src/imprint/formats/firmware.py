@@ -23,10 +23,12 @@ _ERASED: Final = b"\xff"
 _SUBJECT: Final = "firmware"
 
 _REGION: Final = re.compile(r"([a-z][a-z0-9-]{0,31})=0x([0-9a-fA-F]{1,8})-0x([0-9a-fA-F]{1,9})", re.ASCII)
+_END_OF_FILE: Final = b":00000001FF"
 _BLANKS_AND_BOM: Final = b"\xef\xbb\xbf \t\r\n"
 _OTHER_FORMATS: Final = {
     b"\x7fELF": ("an ELF file", "Take the binary or HEX file of the same build (objcopy -O binary)"),
     b"UF2\n": ("a UF2 file", "Take the binary or HEX file of the same build"),
+    b"S0": ("a file of S-records", "Take the binary or HEX file of the same build"),
     b"\x3d\xb8\xf3\x96": ("an MCUboot image already", "Give the unsigned payload"),
 }
 
@@ -82,7 +84,8 @@ def parse_firmware(data: bytes, *, drop: Sequence[Region] = ()) -> Firmware:
     for magic, (what, next_step) in _OTHER_FORMATS.items():
         if data.startswith(magic):
             raise FormatError(f"this is {what}", subject=_SUBJECT, next_step=next_step)
-    if data.lstrip(_BLANKS_AND_BOM).startswith(b":"):
+    # The end-of-file record tells a HEX file whose first byte is damaged from a binary, which would be signed as it is.
+    if data.lstrip(_BLANKS_AND_BOM).startswith(b":") or _END_OF_FILE in data[-32:].upper():
         firmware = _parse_hex(data, drop)
     else:
         firmware = Firmware(payload=data, address=None, dropped={})

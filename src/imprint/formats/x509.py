@@ -222,7 +222,7 @@ def _ca_tbs(
     extensions = (
         authority_key_id,
         _extension(_OID_SUBJECT_KEY_ID, der.octet_string(key_identifier(spki))),
-        _extension(_OID_BASIC_CONSTRAINTS, der.sequence(der.TRUE, der.integer(path_length)), critical=True),
+        _extension(_OID_BASIC_CONSTRAINTS, der.sequence(der.boolean(True), der.integer(path_length)), critical=True),
         _extension(_OID_KEY_USAGE, _KEY_CERT_SIGN_CRL_SIGN, critical=True),
     )
     return der.sequence(
@@ -243,7 +243,7 @@ def _authority_key_id(issuer: Issuer) -> bytes:
 
 def _extension(kind: bytes, value: bytes, *, critical: bool = False) -> bytes:
     # FALSE is the default and is left out (X.690 section 11.5).
-    return der.sequence(kind, der.TRUE if critical else b"", der.octet_string(value))
+    return der.sequence(kind, der.boolean(True) if critical else b"", der.octet_string(value))
 
 
 def assemble(tbs: bytes, algorithm: Algorithm, signature: bytes) -> bytes:
