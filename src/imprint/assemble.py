@@ -355,7 +355,7 @@ def _rules(reader: Reader, signers: Mapping[str, Signer]) -> dict[type, Rule]:
         intentions.ReleaseUnit: ReleaseRule(catalogue),
         intentions.QuarantineUnit: QuarantineRule(catalogue),
         commands.AddProduct: AddProductRule(),
-        commands.CreateLot: CreateLotRule(catalogue),
+        commands.CreateLot: CreateLotRule(catalogue, ca.chain),
         commands.CloseLot: CloseLotRule(catalogue, signers["record"], reader.open_checkpoint),
         commands.ExpireClaims: ExpireClaimsRule(catalogue),
         commands.ScrapUnit: ScrapRule(),

@@ -22,8 +22,9 @@ def from_text(text: str) -> datetime:
     """The inverse of :func:`to_text`; :class:`FormatError` for anything else."""
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError as error:
+        same = to_text(moment) == text
+    except (ValueError, OverflowError) as error:
         raise FormatError("not a time in RFC 3339", subject=repr(text)) from error
-    if to_text(moment) != text:
+    if not same:
         raise FormatError("a time must be UTC with milliseconds, like 2026-11-21T11:37:07.123Z", subject=repr(text))
     return moment

@@ -8,37 +8,51 @@ import base64
 import binascii
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from imprint.errors import FormatError
 
 MAX_SAFE_INTEGER: Final = 2**53 - 1
 
+_PLAIN: Final = frozenset({str, bool, type(None)})
+
 _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
 
 
 def canonical(value: object) -> bytes:
-    """UTF-8 JSON in RFC 8785 order. Raises :class:`FormatError` for a float, a wide integer or a non-ASCII key."""
-    _check(value)
-    return _encode(value).encode()
+    """UTF-8 JSON in RFC 8785 order, of plain dictionaries, lists, tuples, text, integers, booleans and None.
+
+    Raises :class:`FormatError` for a float, a wide integer, a non-ASCII key, half a surrogate pair, or nesting that has
+    no end.
+    """
+    try:
+        _check(value)
+        return _encode(value).encode()
+    except UnicodeEncodeError as error:
+        raise FormatError("half a surrogate pair has no canonical form") from error
+    except RecursionError as error:
+        raise FormatError("nested too deeply to have a canonical form") from error
 
 
 def _check(value: object) -> None:
     kind = type(value)
-    if kind is str or value is None or kind is bool:
+    if kind in _PLAIN:
         return
-    if kind is int:
-        if not -MAX_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER:  # type: ignore[operator]
-            raise FormatError("an integer above 2**53 - 1 has no canonical form", subject=str(value))
-    elif isinstance(value, Mapping):
-        for key, item in value.items():
+    if kind is dict:
+        for key, item in value.items():  # type: ignore[attr-defined]
             if type(key) is not str or not key.isascii():
                 raise FormatError("a key of a canonical object must be an ASCII string", subject=repr(key))
-            _check(item)
-    elif isinstance(value, Sequence) and not isinstance(value, bytes | bytearray):
-        for item in value:
-            _check(item)
+            if type(item) not in _PLAIN:
+                _check(item)
+    elif kind is list or kind is tuple:
+        for item in value:  # type: ignore[attr-defined]
+            if type(item) not in _PLAIN:
+                _check(item)
+    elif kind is int:
+        if not -MAX_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER:  # type: ignore[operator]
+            raise FormatError("an integer above 2**53 - 1 has no canonical form", subject=str(value))
+    elif isinstance(value, str):
+        return  # an enumeration's member is its text
     else:
         raise FormatError(f"a {kind.__name__} has no canonical form")
 
@@ -56,7 +70,7 @@ def parse_json_object(data: bytes, *, subject: str) -> dict[str, Any]:
         raise FormatError(f"{name} is not JSON", subject=subject)
 
     try:
-        value = json.loads(data, object_pairs_hook=no_duplicates, parse_constant=no_constant)
+        value = json.loads(data.decode(), object_pairs_hook=no_duplicates, parse_constant=no_constant)
     except (ValueError, RecursionError) as error:
         raise FormatError("not JSON in UTF-8", subject=subject, next_step="Check that the file is whole") from error
     if not isinstance(value, dict):

@@ -61,7 +61,7 @@ def decode_answer(data: bytes) -> Answer:
 
 def _decode(adapter: TypeAdapter[T], data: bytes, subject: str) -> T:
     try:
-        return adapter.validate_json(data)
+        return adapter.validate_json(data, strict=True)
     except ValidationError as problem:
         first = problem.errors(include_input=False, include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"])

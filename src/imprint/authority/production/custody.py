@@ -14,13 +14,15 @@ class Custody:
 
 
 def custody_of(origin: KeyOrigin, *, boot_key_signed: bool) -> Custody:
-    """``boot_key_signed``: the unit's signed statement says that its fused boot key is the one that signs our images,
-    so that the firmware which made the key was verified by the unit, whoever loaded it."""
-    if origin is KeyOrigin.DEVICE and boot_key_signed:
-        return Custody("made in the unit by firmware that the unit's own boot key verified; never left the unit", ())
+    """``boot_key_signed``: the unit's final statement says that its fused boot key is the one that signs our images.
+
+    Even then, that this already held when the key was made is the station's word: it could have burned the fuses after
+    firmware of its own had made the key. Only silicon that attests can take the station off the list.
+    """
     if origin is KeyOrigin.DEVICE:
+        verified = "the unit's own boot key verified" if boot_key_signed else "nothing verified"
         return Custody(
-            "made in the unit by firmware that the station loaded and nothing verified; possibly the station",
+            f"made in the unit by firmware that {verified}; that it was this firmware is the station's word",
             ("possibly the station",),
         )
     if origin is KeyOrigin.PREPROVISIONED:

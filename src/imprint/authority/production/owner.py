@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from imprint.authority.decisions.changes import Row
@@ -58,8 +58,9 @@ class AddProductRule:
 class CreateLotRule:
     """Decides :class:`CreateLot`: the grant, and the hashes that the lot pins."""
 
-    def __init__(self, catalogue: Catalogue) -> None:
+    def __init__(self, catalogue: Catalogue, chain: Sequence[bytes]) -> None:
         self._catalogue = catalogue
+        self._chain = tuple(chain)
 
     def __call__(self, moment: Moment, store: Reading, command: CreateLot) -> Outcome:
         """Refuses a count below 1, a name that is taken, and releases that were not added."""
@@ -83,7 +84,8 @@ class CreateLotRule:
             "firmware": firmware["image"],
             "diagnostic": diagnostic["image"] if diagnostic else None,
         }
-        event = Event(LOT_CREATED, private, blobs=(command.recipe, profile))
+        # The chain is stored with the lot: the answers to its stations refer to it by hash.
+        event = Event(LOT_CREATED, private, blobs=(command.recipe, profile, *self._chain))
         return Outcome((event,), Done(state="open"))
 
 

@@ -1,0 +1,113 @@
+"""What the next party gets of a closed lot: identities, records and proofs of the shipped units, and the means to check
+them without us. ``docs/formats/export.md`` describes the folder.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterator, Sequence
+
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509 import load_der_x509_certificate
+
+from imprint.authority.decisions.changes import Row
+from imprint.authority.decisions.transaction import Reading
+from imprint.authority.ledger.tree import CHECKPOINT, Tree
+from imprint.authority.production.life_cycle import State
+from imprint.errors import RefusedError
+from imprint.formats.checkpoint import SignedCheckpoint
+from imprint.formats.mcuboot import parse
+from imprint.formats.tiles import tile_paths
+from imprint.formats.tlog_proof import TlogProof
+from imprint.keys.verify import encode_public_pem
+from imprint.protocol.refusals import Code
+
+Files = Iterator[tuple[str, bytes]]
+
+
+def closed_lot(store: Reading, lot: str) -> Row:
+    """The lot's row. Raises :class:`RefusedError` when it is unknown or not closed."""
+    row = store.get("lots", lot=lot)
+    if row is None:
+        raise RefusedError(f"there is no lot {lot}", code=Code.UNKNOWN_LOT, next_step="See 'imprint lot list'")
+    if row["reconciliation"] is None:
+        raise RefusedError(
+            f"lot {lot} is not closed, so its sum is not signed yet",
+            code=Code.WRONG_STATE,
+            next_step=f"Run 'imprint lot close {lot}' first",
+        )
+    return row
+
+
+def lot_files(store: Reading, tree: Tree, lot: Row, head: SignedCheckpoint) -> Files:
+    """Reconciliation, list of devices, releases, and a folder for each shipped unit, as (path, bytes)."""
+    yield "reconciliation.json", store.blob(lot["reconciliation"])
+    shipped = store.find("units", lot=lot["lot"], state=State.COMPLETE.value)
+    yield "devices.csv", _devices(shipped)
+    for role in ("firmware", "diagnostic"):
+        if lot[role] is not None:
+            image = store.blob(lot[role])
+            name = "production" if role == "firmware" else role
+            yield f"releases/{name}-{parse(image).version}.bin", image
+    for unit in shipped:
+        yield from _unit(store, tree, unit, head)
+
+
+def _unit(store: Reading, tree: Tree, unit: Row, head: SignedCheckpoint) -> Files:
+    folder = f"units/{unit['serial']}"
+    yield f"{folder}/cert.pem", certificate_pem(store.blob(unit["certificate"]))
+    yield f"{folder}/record.json", store.blob(unit["record"])
+    yield f"{folder}/record.tlog-proof", prove(store, tree, store.index(unit["complete_leaf"]), head).encode()
+
+
+def prove(store: Reading, tree: Tree, index: int, head: SignedCheckpoint) -> TlogProof:
+    """The proof that entry ``index`` is under ``head``; the entry itself lies in ``extra``.
+
+    Raises :class:`RefusedError` when the checkpoint does not cover it yet.
+    """
+    if index >= head.size:
+        raise RefusedError(
+            f"entry {index} is not under the checkpoint of size {head.size} yet",
+            code=Code.NOT_COVERED,
+            next_step="Run 'imprint ledger checkpoint'",
+        )
+    _, data, _ = next(iter(store.entries(index, index + 1)))
+    hashes = tree.inclusion_proof(index, head.size)
+    return TlogProof(index=index, hashes=hashes, checkpoint=head.note, extra=data)
+
+
+def ledger_files(head: SignedCheckpoint, vkey: bytes, read: Callable[[str], bytes | None]) -> Files:
+    """The ledger as a folder that can be served as it is: key, checkpoint, tiles and entry bundles."""
+    yield "ledger/vkey", vkey
+    yield f"ledger/{CHECKPOINT}", head.note
+    for path in tile_paths(head.size):
+        data = read(path)
+        if data is not None:
+            yield f"ledger/{path}", data
+
+
+def trust_files(chain: Sequence[bytes], firmware_key: bytes, record_key: bytes) -> Files:
+    """Certificates (device CA, root) and public keys, PEM. ``chain`` is DER, the keys are SPKI in DER."""
+    ca, root = chain
+    yield "ca.pem", certificate_pem(ca)
+    yield "root.pem", certificate_pem(root)
+    yield "firmware-key.pem", encode_public_pem(firmware_key)
+    yield "record-key.pem", encode_public_pem(record_key)
+
+
+def certificate_pem(certificate: bytes) -> bytes:
+    """PEM (RFC 7468) of a certificate in DER."""
+    return load_der_x509_certificate(certificate).public_bytes(Encoding.PEM)
+
+
+def _devices(units: Sequence[Row]) -> bytes:
+    values = [json.loads(unit["unit_values"]) for unit in units]
+    pools = sorted({name for one in values for name in one})
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    columns = ("serial", "hardware_id", "product", "lot", "certificate", "public_key", "contested")
+    heads = tuple(f"{name}_sha256" if name in ("certificate", "public_key") else name for name in columns)
+    writer.writerow((*heads, *pools))
+    for unit, given in zip(units, values, strict=True):
+        writer.writerow((*(unit[name] for name in columns), *(given.get(pool, "") for pool in pools)))
+    return text.getvalue().encode()

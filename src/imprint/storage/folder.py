@@ -1,0 +1,39 @@
+"""Folders that appear whole or not at all."""
+
+import secrets
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+from imprint.errors import WorkspaceError
+from imprint.storage.files import make_folder, replace_file, storage_errors, sync_folder
+
+
+def write_folder(folder: Path, files: Iterable[tuple[str, bytes]]) -> int:
+    """Make ``folder``, which is absent or empty, with these files; the number of files.
+
+    Paths are relative and have been made by us. Raises :class:`WorkspaceError` when something is there already, and
+    :class:`imprint.errors.StorageError`; then nothing is left behind.
+    """
+    folder = folder.absolute()
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise WorkspaceError("there is something here already", subject=str(folder), next_step="Choose a new folder")
+    make_folder(folder.parent)
+    building = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.new")
+    count = 0
+    try:
+        for path, data in files:
+            target = building / path
+            make_folder(target.parent)
+            replace_file(target, data)
+            count += 1
+        for inner in (building, *(path for path in building.rglob("*") if path.is_dir())):
+            sync_folder(inner)
+        with storage_errors(folder, "could not be made"):
+            if folder.exists():
+                folder.rmdir()
+            building.rename(folder)
+        sync_folder(folder.parent)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+    return count
