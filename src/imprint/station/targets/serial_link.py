@@ -111,5 +111,6 @@ class SerialLink(SMPTransport):
 
 
 def _answers(frame: bytes, request: bytes) -> bool:
-    # Header: op and version, flags, length (2), group (2), sequence, command; an answer's op is its request's + 1.
-    return len(frame) >= Header.SIZE and frame[4:8] == request[4:8] and frame[0] & 7 == (request[0] & 7) + 1
+    # Header: op and version, flags, length (2), group (2), sequence, command. An op is odd in every answer; a line that
+    # echoes what it is sent shows the request itself.
+    return len(frame) >= Header.SIZE and frame[4:8] == request[4:8] and bool(frame[0] & 1)

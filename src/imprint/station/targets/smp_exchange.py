@@ -58,15 +58,18 @@ class SmpExchange:
         self, request: SMPRequest[TRep, TEr1, TEr2], *, patience_s: tuple[float, ...] = PATIENCE_S
     ) -> TRep | TEr1 | TEr2:
         """The answer, or the unit's error. Raises :class:`UnitSilent` after the last of ``patience_s`` (seconds)."""
+        what = "no answer"
         for timeout_s in patience_s:
             try:
                 return await self._client.request(request, timeout_s)
             except UnitError:
                 raise
-            except Exception:  # noqa: S112 - whatever a hostile or damaged answer makes the decoders raise
-                continue
+            except TimeoutError:
+                what = "no answer"
+            except Exception:  # whatever a hostile or damaged answer makes the decoders raise
+                what = "an answer that makes no sense"
         raise UnitSilent(
-            f"no usable answer to {type(request).__name__}",
+            f"{what} to {type(request).__name__}",
             subject=self.name,
             next_step="Check power, cable and contacts, then run the unit again",
         )
