@@ -154,21 +154,18 @@ def _short(version: Version) -> str:
 ROUTES: Final = (
     Route(
         request=smp_image.ImageStatesReadRequest,
-        response=smp_image.ImageStatesReadResponse,
         handle=read_state,
         in_rom=True,
     ),
     Route(
         request=smp_image.ImageStatesWriteRequest,
-        response=smp_image.ImageStatesWriteResponse,
         handle=write_state,
         in_rom=True,
     ),
     Route(
         request=smp_image.ImageUploadWriteRequest,
-        response=smp_image.ImageUploadWriteResponse,
         handle=upload,
         in_rom=True,
     ),
-    Route(request=smp_image.ImageEraseRequest, response=smp_image.ImageEraseResponse, handle=erase, in_rom=True),
+    Route(request=smp_image.ImageEraseRequest, handle=erase, in_rom=True),
 )

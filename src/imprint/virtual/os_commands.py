@@ -26,11 +26,10 @@ def parameters(unit: Unit, request: smp_os.MCUMgrParametersReadRequest) -> Field
 
 
 ROUTES: Final = (
-    Route(request=smp_os.EchoWriteRequest, response=smp_os.EchoWriteResponse, handle=echo, in_rom=True),
-    Route(request=smp_os.ResetWriteRequest, response=smp_os.ResetWriteResponse, handle=reset, in_rom=True),
+    Route(request=smp_os.EchoWriteRequest, handle=echo, in_rom=True),
+    Route(request=smp_os.ResetWriteRequest, handle=reset, in_rom=True),
     Route(
         request=smp_os.MCUMgrParametersReadRequest,
-        response=smp_os.MCUMgrParametersReadResponse,
         handle=parameters,
         in_rom=True,
     ),

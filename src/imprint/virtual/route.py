@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from smp.message import Request, Response
+from smp.message import Request
 
 from imprint.virtual.unit import Unit
 
@@ -16,7 +16,6 @@ class Route:
     """``handle`` gets the unit and the request, and returns the answer's fields or raises ``Refusal``."""
 
     request: type[Request]
-    response: type[Response]
     handle: Callable[[Unit, Any], Fields]
     in_rom: bool = False  # the boot ROM's recovery server has it as well
 

@@ -39,6 +39,6 @@ def write(unit: Unit, request: smp_settings.WriteSettingRequest) -> Fields:
 
 
 ROUTES: Final = (
-    Route(request=smp_settings.ReadSettingRequest, response=smp_settings.ReadSettingResponse, handle=read),
-    Route(request=smp_settings.WriteSettingRequest, response=smp_settings.WriteSettingResponse, handle=write),
+    Route(request=smp_settings.ReadSettingRequest, handle=read),
+    Route(request=smp_settings.WriteSettingRequest, handle=write),
 )

@@ -41,11 +41,11 @@ def answer(unit: Unit, message: Message) -> bytes | None:
             raise Refusal(MGMT_ERR.UNSUPPORTED_TOO_NEW)
         route = _route(unit, (operation, group, command))
         fields = route.handle(unit, _request(route, message))
-        return bytes(route.response(version=Version(version), sequence=sequence, **fields))
     except Refusal as refusal:
-        body = cbor2.dumps(refusal.fields(version_2=version != Version.V1), canonical=True)
-        answered = _ANSWER[OP(operation)] | min(version, Version.V2) << 3
-        return _HEADER.pack(answered, 0, len(body), group, sequence, command) + body
+        fields = refusal.fields(version_2=version != Version.V1)
+    body = cbor2.dumps(fields, canonical=True)
+    answered = _ANSWER[OP(operation)] | min(version, Version.V2) << 3
+    return _HEADER.pack(answered, 0, len(body), group, sequence, command) + body
 
 
 def _route(unit: Unit, key: tuple[int, int, int]) -> Route:

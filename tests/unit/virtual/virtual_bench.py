@@ -9,9 +9,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from smp import image_management as smp_image
 from smp.header import OP, Header
-from smp.message import Request
+from smp.message import ReadResponse, Request, WriteResponse
 
 from imprint.formats import mcuboot
+from imprint.formats import provisioning_group as group
 from imprint.virtual import smp_server
 from imprint.virtual.fault import Faults
 from imprint.virtual.framing import Message
@@ -19,6 +20,11 @@ from imprint.virtual.silicon import Silicon
 from imprint.virtual.unit import Unit
 
 SLOT_SIZE: Final = 3 * 4096
+_RESPONSES: Final = {
+    (kind._OP, kind._COMMAND_ID): kind
+    for kind in vars(group).values()
+    if isinstance(kind, type) and issubclass(kind, ReadResponse | WriteResponse)
+}
 KEY: Final = ec.derive_private_key(0x1337, ec.SECP256R1())
 OTHER_KEY: Final = ec.derive_private_key(0x4242, ec.SECP256R1())
 
@@ -57,9 +63,11 @@ def ask(unit: Unit, request: Request) -> dict[str, Any]:
     assert (header.group_id, header.command_id) == (request.header.group_id, request.header.command_id)
     assert (header.sequence, header.version) == (request.header.sequence, request.header.version)
     assert header.length == len(answered) - 8
+    fields: dict[str, Any] = cbor2.loads(answered[8:])
+    if header.group_id == group.GROUP_ID and "err" not in fields:
+        _RESPONSES[header.op, header.command_id].loads(answered)  # exactly the fields that the group defines
     if unit.reset_is_due:
         unit.reset()
-    fields: dict[str, Any] = cbor2.loads(answered[8:])
     return fields
 
 
