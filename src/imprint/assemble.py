@@ -190,6 +190,10 @@ class Reader:
         )
         return ca, root
 
+    def read_ledger_file(self, path: str) -> bytes | None:
+        """A public file of the ledger by its path in the ledger folder; None when there is none."""
+        return TileFolder(self.workspace.ledger).read(path)
+
     def outside_checkpoints(self) -> Iterator[SignedCheckpoint]:
         """Checkpoints that are kept in places other than the ledger's own folder."""
         path = self.workspace.checkpoint_copy

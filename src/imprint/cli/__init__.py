@@ -38,6 +38,7 @@ NOUNS: Final = (
     Noun(name="doctor", summary="Check ports, permissions, clock, disk and versions", has_verbs=False),
     Noun(name="product", summary="The device types that you make"),
     Noun(name="release", summary="Signed firmware that may ship"),
+    Noun(name="recipe", summary="The steps for a product: those that ship, and a check for yours"),
     Noun(name="lot", summary="Production orders: create, watch, report, close, export"),
     Noun(name="station", summary="The bench: imprint the units on its fixtures"),
     Noun(name="unit", summary="Single units: show, verify, scrap"),

@@ -1,0 +1,186 @@
+"""``imprint lot``: production orders, from the grant to the signed sum."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from imprint.assemble import Platform, Reader
+from imprint.authority.decisions.changes import Row
+from imprint.authority.decisions.transaction import Reading
+from imprint.authority.production.commands import CloseLot, CreateLot, ExpireClaims
+from imprint.authority.production.export import closed_lot, ledger_files, lot_files, trust_files
+from imprint.authority.production.reconciliation import unused
+from imprint.cli.output import Json, note, show
+from imprint.cli.passphrase import PassphraseFd, PassphraseFile
+from imprint.cli.recipe import read_recipe
+from imprint.cli.workspace_access import deciding, reading
+from imprint.errors import RefusedError
+from imprint.protocol.refusals import Code
+from imprint.storage.folder import write_folder
+
+app = typer.Typer(add_completion=False, no_args_is_help=True)
+
+Lot = Annotated[str, typer.Argument(metavar="LOT", help="The lot's name")]
+
+
+@app.command()
+def create(
+    ctx: typer.Context,
+    lot: Lot,
+    product: Annotated[str, typer.Option(metavar="NAME", help="The product to make")],
+    count: Annotated[int, typer.Option(metavar="N", help="How many units may be made: the grant")],
+    release: Annotated[str, typer.Option(metavar="VERSION", help="The production release that the units ship with")],
+    recipe: Annotated[str, typer.Option(metavar="NAME|FILE", help="A recipe that ships, or a file")] = "typical",
+    diagnostic: Annotated[
+        str | None, typer.Option(metavar="VERSION", help="The diagnostic release, for recipes that load one")
+    ] = None,
+    passphrase_file: PassphraseFile = None,
+    passphrase_fd: PassphraseFd = None,
+    as_json: Json = False,
+) -> None:
+    """Grant a lot. It pins recipe, firmware and profile by their hashes.
+
+    Example: imprint lot create 2026-11 --product thermostat --count 500 --release 1.0.0 --diagnostic 0.9.0
+    """
+    name, data = read_recipe(recipe)
+    with deciding(ctx, passphrase_file, passphrase_fd) as platform:
+        command = CreateLot(
+            lot=lot,
+            product=product,
+            count=count,
+            recipe=data,
+            recipe_name=name,
+            firmware=full_version(release),
+            diagnostic=full_version(diagnostic) if diagnostic else None,
+        )
+        platform.command(command)
+        with platform.reader.store.reading() as store:
+            show(_summary(_lot(store, lot)), as_json=as_json)
+
+
+def full_version(text: str) -> str:
+    """``1.2.3`` as the image says it: ``1.2.3+0``."""
+    return text if "+" in text else f"{text}+0"
+
+
+@app.command("list")
+def list_(ctx: typer.Context, as_json: Json = False) -> None:
+    """All lots with their sums.
+
+    Example: imprint lot list
+    """
+    with reading(ctx).store.reading() as store:
+        show({"lots": [_summary(row) for row in store.find("lots")]}, as_json=as_json)
+
+
+@app.command("show")
+def show_(ctx: typer.Context, lot: Lot, as_json: Json = False) -> None:
+    """One lot: its sum, and what it pins.
+
+    Example: imprint lot show 2026-11
+    """
+    with reading(ctx).store.reading() as store:
+        row = _lot(store, lot)
+        pinned = {name: row[name] for name in ("recipe_name", "recipe", "profile", "firmware", "diagnostic")}
+        show({**_summary(row), "pinned_sha256": pinned}, as_json=as_json)
+
+
+@app.command()
+def report(ctx: typer.Context, lot: Lot, as_json: Json = False) -> None:
+    """The sum of a lot, and every unit that is not simply shipped. Signed once the lot is closed.
+
+    Example: imprint lot report 2026-11
+    """
+    with reading(ctx).store.reading() as store:
+        row = _lot(store, lot)
+        show({**reconciliation(store, row), "signed": row["reconciliation"] is not None}, as_json=as_json)
+
+
+@app.command()
+def close(
+    ctx: typer.Context,
+    lot: Lot,
+    passphrase_file: PassphraseFile = None,
+    passphrase_fd: PassphraseFd = None,
+    as_json: Json = False,
+) -> None:
+    """Sign the sum of a lot. Every unit must be accounted for, under a checkpoint that covers it.
+
+    Example: imprint lot close 2026-11
+    """
+    with deciding(ctx, passphrase_file, passphrase_fd) as platform:
+        close_lot(platform, lot)
+        with platform.reader.store.reading() as store:
+            show({**reconciliation(store, _lot(store, lot)), "signed": True}, as_json=as_json)
+
+
+@app.command()
+def export(
+    ctx: typer.Context,
+    lot: Lot,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder")],
+    as_json: Json = False,
+) -> None:
+    """Write what the next party needs: identities, records, proofs, releases and the ledger.
+
+    Example: imprint lot export 2026-11 ./lot-2026-11
+    """
+    count = export_lot(reading(ctx), lot, folder)
+    show({"lot": lot, "export": str(folder.absolute()), "files": count}, as_json=as_json)
+    if not as_json:
+        note(f"Check it with: imprint record verify --export {folder} {folder}/units/*/record.json")
+
+
+def close_lot(platform: Platform, lot: str) -> None:
+    """Let stale claims go, make a checkpoint, close the lot under it."""
+    try:
+        platform.command(ExpireClaims(lot=lot))
+    except RefusedError as refused:
+        if refused.code != Code.WRONG_STATE:
+            raise
+    platform.command(CloseLot(lot=lot, checkpoint=platform.checkpoint().note))
+
+
+def export_lot(reader: Reader, lot: str, folder: Path) -> int:
+    """Write a closed lot's export; the number of files."""
+    with reader.store.reading() as store:
+        return write_folder(folder, _export_files(reader, store, lot))
+
+
+def _export_files(reader: Reader, store: Reading, lot: str) -> Iterator[tuple[str, bytes]]:
+    row = closed_lot(store, lot)
+    head = reader.tree.head()
+    if head is None:
+        raise RefusedError("there is no checkpoint yet", code=Code.NOT_COVERED, next_step=_CHECKPOINT)
+    yield from trust_files(reader.chain(), reader.public_key("firmware"), reader.public_key("record"))
+    yield from ledger_files(head, f"{reader.ledger_key.encode()}\n".encode(), reader.read_ledger_file)
+    yield from lot_files(store, reader.tree, row, head)
+
+
+_CHECKPOINT = "Run 'imprint ledger checkpoint'"
+
+
+def _lot(store: Reading, lot: str) -> Row:
+    row = store.get("lots", lot=lot)
+    if row is None:
+        raise RefusedError(f"there is no lot {lot}", code=Code.UNKNOWN_LOT, next_step="See 'imprint lot list'")
+    return row
+
+
+def _summary(row: Row) -> dict[str, Any]:
+    names = ("lot", "product", "state", "granted", "refunded", "shipped", "scrapped", "quarantined", "in_work")
+    return {**{name: row[name] for name in names}, "unused": unused(row)}
+
+
+def reconciliation(store: Reading, row: Row) -> dict[str, Any]:
+    """The sum, and the units that need somebody's attention."""
+    units = store.find("units", lot=row["lot"])
+    open_questions = [
+        {name: unit[name] for name in ("serial", "hardware_id", "state", "station")}
+        | {"contested": bool(unit["contested"])}
+        for unit in units
+        if unit["state"] != "complete" or unit["contested"]
+    ]
+    return {**_summary(row), "not_simply_shipped": open_questions}

@@ -1,0 +1,27 @@
+"""The workspace that a command works in: for reading, or, with a passphrase, for deciding."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import typer
+
+from imprint.assemble import Platform, Reader, open_platform, open_reader
+from imprint.cli import workspace_folder
+from imprint.cli.passphrase import read_passphrase
+
+
+def reading(ctx: typer.Context) -> Reader:
+    """The workspace of ``-C`` or ``IMPRINT_HOME``, for what needs no passphrase."""
+    return open_reader(workspace_folder(ctx))
+
+
+@contextmanager
+def deciding(ctx: typer.Context, passphrase_file: Path | None, passphrase_fd: int | None) -> Iterator[Platform]:
+    """The same workspace with its keys; the passphrase is asked for once the workspace is known to be sound."""
+
+    def passphrase() -> bytes:
+        return read_passphrase("workspace", file=passphrase_file, fd=passphrase_fd).reveal()
+
+    with open_platform(workspace_folder(ctx), passphrase) as platform:
+        yield platform
