@@ -60,13 +60,15 @@ def upload(unit: Unit, request: smp_image.ImageUploadWriteRequest) -> Fields:
 def _begin(unit: Unit, request: smp_image.ImageUploadWriteRequest) -> Upload:
     if request.image not in (None, 0):
         raise Refusal(IMG_MGMT_ERR.INVALID_SLOT)
-    if request.len is None:
+    if request.len is None or request.len < mcuboot.LEAST_HEADER_SIZE:
         raise Refusal(IMG_MGMT_ERR.INVALID_LENGTH)
     going = unit.upload
     if going is not None and request.sha is not None and (going.size, going.sha) == (request.len, request.sha):
         return going  # the same image again: go on where it was
     if len(request.data) < mcuboot.LEAST_HEADER_SIZE:
         raise Refusal(IMG_MGMT_ERR.INVALID_IMAGE_HEADER)
+    if len(request.data) > request.len:
+        raise Refusal(IMG_MGMT_ERR.INVALID_IMAGE_DATA_OVERRUN)
     if request.len > unit.silicon.slots.largest_image:
         raise Refusal(IMG_MGMT_ERR.INVALID_IMAGE_TOO_LARGE)
     if int.from_bytes(request.data[:4], "little") != mcuboot.MAGIC:

@@ -48,7 +48,7 @@ class Silicon:
             self._settings: dict[str, bytes] = cbor2.loads(settings) if settings else {}
         except OSError as problem:
             raise StorageError(problem.strerror or "not readable", subject=str(folder)) from problem
-        except (ValueError, TypeError) as problem:
+        except (ValueError, TypeError, cbor2.CBORError) as problem:
             raise StorageError(
                 "the files are not those of a virtual unit", subject=str(folder), next_step="Remove the folder"
             ) from problem
