@@ -14,10 +14,9 @@ from typing import Final, TypeVar
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from cryptography.x509.oid import ExtensionOID
+from cryptography.x509.oid import ExtensionOID, SignatureAlgorithmOID
 
 from imprint.encoding import sha256
 from imprint.errors import FormatError, InputError, WrongKeyError
@@ -54,6 +53,10 @@ _VENDOR: Final = "vendor certificate"
 _MOST_BYTES: Final = 16 * 1024
 # What the library raises for bytes that are not what they should be.
 _UNREADABLE: Final = (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion, x509.DuplicateExtension)
+_REQUEST_SIGNATURES: Final = {
+    Algorithm.P256: SignatureAlgorithmOID.ECDSA_WITH_SHA256,
+    Algorithm.ED25519: SignatureAlgorithmOID.ED25519,
+}
 # Extensions that may be critical in a vendor's certificate, since their meaning cannot make us accept too much.
 _UNDERSTOOD: Final = frozenset(
     {
@@ -295,8 +298,7 @@ def check_csr(csr: bytes, *, algorithm: str) -> bytes:
     try:
         request = x509.load_der_x509_csr(csr)
         spki = _encode_key(request.public_key())
-        hashed_with = request.signature_hash_algorithm
-        proven = request.is_signature_valid
+        signed_with = request.signature_algorithm_oid
     except _UNREADABLE:
         raise FormatError("not a PKCS#10 request in DER", subject=_CSR) from None
     found = algorithm_of(spki)
@@ -304,12 +306,19 @@ def check_csr(csr: bytes, *, algorithm: str) -> bytes:
         raise WrongKeyError(f"a {found} key, but the profile asks for {algorithm}", subject=_CSR)
     if spki not in request.tbs_certrequest_bytes:
         raise FormatError("the public key is not in its canonical encoding", subject=_CSR)
-    if found is Algorithm.P256 and not isinstance(hashed_with, hashes.SHA256):
-        raise FormatError("not signed with SHA-256", subject=_CSR)
+    if signed_with != _REQUEST_SIGNATURES[found]:
+        raise FormatError(f"{signed_with.dotted_string} is not how {found} keys sign", subject=_CSR)
     refuse_weak(spki)
-    if not proven:
+    if not _ends_with(csr, request.signature) or not _is_signed_by_its_key(request):
         raise FormatError("not signed by the key in it", subject=_CSR, next_step="Ask the unit for a new request")
     return spki
+
+
+def _is_signed_by_its_key(request: x509.CertificateSigningRequest) -> bool:
+    try:
+        return request.is_signature_valid
+    except _UNREADABLE:  # the signature names an algorithm that does not fit the key
+        return False
 
 
 def check_vendor_certificate(certificate: bytes, spki: bytes, roots: Sequence[bytes], *, now: datetime) -> None:
@@ -362,6 +371,8 @@ def _read_certificate(certificate: bytes, subject: str) -> tuple[x509.Certificat
         if len(certificate) > _MOST_BYTES:
             raise ValueError("too long")
         parsed = x509.load_der_x509_certificate(certificate)
+        if not _ends_with(certificate, parsed.signature):
+            raise ValueError("signature of broken bytes")
         _ = (
             parsed.public_key(),
             parsed.subject,
@@ -372,6 +383,11 @@ def _read_certificate(certificate: bytes, subject: str) -> tuple[x509.Certificat
         return parsed, parsed.extensions
     except _UNREADABLE:
         raise FormatError("not a certificate in DER", subject=subject) from None
+
+
+def _ends_with(signed: bytes, signature: bytes) -> bool:
+    """The library lets a signature's last bits count as unused when they are zero: another encoding of the same."""
+    return signed.endswith(der.bit_string(signature))
 
 
 def _encode_key(key: PublicKeyTypes) -> bytes:

@@ -246,7 +246,7 @@ def test_a_request_for_another_s_key_is_refused() -> None:
 
 
 def test_a_request_signed_with_another_hash_is_refused() -> None:
-    with pytest.raises(FormatError, match="SHA-256"):
+    with pytest.raises(FormatError, match="not how p256 keys sign"):
         check_csr(make_csr(UNIT_KEY, hashed_with=hashes.SHA512()), algorithm="p256")
 
 
@@ -271,15 +271,35 @@ def test_what_is_no_request_is_refused(data: bytes) -> None:
         check_csr(data, algorithm="p256")
 
 
-GOOD_CSR = make_csr(UNIT_KEY)
+GOOD_CSRS = {"p256": make_csr(UNIT_KEY), "ed25519": make_csr(ed25519.Ed25519PrivateKey.generate())}
 
 
-@given(st.integers(0, len(GOOD_CSR) - 1), st.integers(1, 255))
-def test_any_changed_byte_of_a_request_is_a_typed_error(position: int, mask: int) -> None:
-    changed = bytearray(GOOD_CSR)
-    changed[position] ^= mask
+@pytest.mark.parametrize("algorithm", GOOD_CSRS)
+@given(position=st.integers(0, 500), mask=st.integers(1, 255))
+def test_any_changed_byte_of_a_request_is_a_typed_error(algorithm: str, position: int, mask: int) -> None:
+    changed = bytearray(GOOD_CSRS[algorithm])
+    changed[position % len(changed)] ^= mask
     with pytest.raises(InputError):
-        check_csr(bytes(changed), algorithm="p256")
+        check_csr(bytes(changed), algorithm=algorithm)
+
+
+def test_a_request_that_names_another_signature_algorithm_is_refused() -> None:
+    ed25519_name, ed448_name = der.sequence(der.oid("1.3.101.112")), der.sequence(der.oid("1.3.101.113"))
+    head, tail = GOOD_CSRS["ed25519"].rsplit(ed25519_name, 1)
+    with pytest.raises(FormatError, match="not how ed25519 keys sign"):
+        check_csr(head + ed448_name + tail, algorithm="ed25519")
+
+
+def test_a_signature_is_whole_bytes() -> None:
+    """The last bits of some signatures are zero; saying that they are unused must not make a second request."""
+    requests = (make_csr(ed25519.Ed25519PrivateKey.generate()) for _ in iter(int, 1))
+    request = next(csr for csr in requests if csr[-1] & 1 == 0)
+    unused_at = len(request) - 65
+    assert request[unused_at - 2 : unused_at + 1] == b"\x03\x41\x00"
+    changed = request[:unused_at] + b"\x01" + request[unused_at + 1 :]
+    assert x509.load_der_x509_csr(changed).is_signature_valid
+    with pytest.raises(FormatError, match="not signed"):
+        check_csr(changed, algorithm="ed25519")
 
 
 def vendor_certificate(
