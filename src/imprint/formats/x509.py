@@ -187,52 +187,31 @@ def _prepare(profile: Profile, issuer: Issuer) -> _Prepared:
     )
 
 
-def root_tbs(*, name: bytes, spki: bytes, number: int, not_before: datetime, not_after: datetime) -> bytes:
-    """The TBSCertificate of a self-signed root that may have one level of CAs below it (RFC 5280 section 4.2.1.9)."""
-    issuer = Issuer(name=name, key_id=key_identifier(spki), algorithm=algorithm_of(spki))
-    return _ca_tbs(issuer, b"", 1, name=name, spki=spki, number=number, not_before=not_before, not_after=not_after)
-
-
-def device_ca_tbs(
-    issuer: Issuer, *, name: bytes, spki: bytes, number: int, not_before: datetime, not_after: datetime
+def ca_tbs(
+    issuer: Issuer | None, *, name: bytes, spki: bytes, number: int, not_before: datetime, not_after: datetime
 ) -> bytes:
-    """The TBSCertificate of a CA that issues to units only: no CA below it."""
-    return _ca_tbs(
-        issuer,
-        _authority_key_id(issuer),
-        0,
-        name=name,
-        spki=spki,
-        number=number,
-        not_before=not_before,
-        not_after=not_after,
-    )
+    """The TBSCertificate of a certification authority (RFC 5280 sections 4.1 and 4.2).
 
-
-def _ca_tbs(
-    issuer: Issuer,
-    authority_key_id: bytes,
-    path_length: int,
-    *,
-    name: bytes,
-    spki: bytes,
-    number: int,
-    not_before: datetime,
-    not_after: datetime,
-) -> bytes:
+    Without an issuer it is a self-signed root, with one level of CAs below it at most; with an issuer it is a CA for
+    units only. Raises :class:`InputError` for a life that ends before it begins, and as
+    :func:`imprint.formats.public_key.algorithm_of` does for ``spki``.
+    """
     if not_after <= not_before:
         raise InputError("it would end before it begins", subject=_CA)
+    key_id = key_identifier(spki)
+    signed_by = issuer or Issuer(name=name, key_id=key_id, algorithm=algorithm_of(spki))
+    path_length = 0 if issuer else 1
     extensions = (
-        authority_key_id,
-        _extension(_OID_SUBJECT_KEY_ID, der.octet_string(key_identifier(spki))),
+        _authority_key_id(issuer) if issuer else b"",
+        _extension(_OID_SUBJECT_KEY_ID, der.octet_string(key_id)),
         _extension(_OID_BASIC_CONSTRAINTS, der.sequence(der.boolean(True), der.integer(path_length)), critical=True),
         _extension(_OID_KEY_USAGE, _KEY_CERT_SIGN_CRL_SIGN, critical=True),
     )
     return der.sequence(
         _V3,
         der.integer(number),
-        _SIGNATURES[issuer.algorithm],
-        issuer.name,
+        _SIGNATURES[signed_by.algorithm],
+        signed_by.name,
         der.sequence(der.time(not_before), der.time(not_after)),
         name,
         spki,

@@ -10,12 +10,11 @@ from imprint.formats.profile import Profile
 from imprint.formats.x509 import (
     CaCertificate,
     assemble,
-    device_ca_tbs,
+    ca_tbs,
     distinguished_name,
     idevid_tbs,
     is_issued_by,
     parse_ca_certificate,
-    root_tbs,
 )
 from imprint.keys.signer import Signer
 
@@ -63,7 +62,8 @@ def make_root(
     signer: Signer, *, organization: str, number: int, not_before: datetime, life: timedelta = ROOT_LIFE
 ) -> bytes:
     """A self-signed root certificate in DER for the signer's key."""
-    tbs = root_tbs(
+    tbs = ca_tbs(
+        None,
         name=distinguished_name(organization=organization, common_name=f"{organization} Device Root"),
         spki=signer.public_key,
         number=number,
@@ -91,7 +91,7 @@ def make_device_ca(
     _check_key(root_signer, parsed, "root")
     _check_valid(parsed, not_before, "root")
     _check_valid(parsed, not_before + life, "root")
-    tbs = device_ca_tbs(
+    tbs = ca_tbs(
         parsed.issuer,
         name=distinguished_name(organization=organization, common_name=f"{organization} Device CA"),
         spki=spki,
