@@ -1,0 +1,224 @@
+"""``imprint demo``: a whole production line, with three planted faults, in a fresh folder."""
+
+import json
+import secrets
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from imprint.assemble import Platform, create, open_platform, open_reader
+from imprint.authority.production.commands import AddProduct, CreateLot
+from imprint.authority.production.product import Product
+from imprint.authority.releases.release import AddRelease
+from imprint.cli.lot import close_lot, export_lot, reconciliation
+from imprint.cli.output import Json, show
+from imprint.cli.passphrase import PassphraseFile, read_passphrase
+from imprint.cli.recipe import read_recipe
+from imprint.cli.station import run_station
+from imprint.errors import InputError, LedgerError, UnitError, WorkspaceError
+from imprint.formats.firmware import KNOWN_REGIONS, parse_firmware
+from imprint.station.fixture import Fixture
+from imprint.storage.files import read_file
+from imprint.verify_ledger import verify_ledger
+
+app = typer.Typer(add_completion=False)
+
+LOT = "demo-lot"
+STATION = "demo-station"
+DIAGNOSTIC_SIZE = 24 * 1024
+PRODUCTION_SIZE = 48 * 1024
+MAX_FIRMWARE = 16 << 20
+START_SECONDS = 60
+
+PRODUCT = b"""\
+product: demo-thermostat
+description: A product of the demonstration
+identity:
+  name: demo-idevid
+  key_algorithm: p256
+  key_origin: device
+  organization: Imprint Demo
+  hardware_type: 1.3.6.1.4.1.32473.1
+serials: {made: "DEMO-", width: 4}
+values:
+  mac: {kind: eui48, first: "02:00:5e:00:00:01", count: 10000}
+"""
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Option("--dir", metavar="DIR", help="A new folder for everything")] = Path("demo"),
+    units: Annotated[int, typer.Option(metavar="N", min=4, max=1000, help="Units on the line, the bad ones too")] = 24,
+    fixtures: Annotated[int, typer.Option(metavar="N", min=1, max=64, help="Fixtures at work at once")] = 8,
+    firmware: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Ship this firmware: raw binary or Intel HEX")
+    ] = None,
+    passphrase_file: PassphraseFile = None,
+    as_json: Json = False,
+) -> None:
+    """Run a whole production line of virtual units: identity, firmware, lock and birth record for each.
+
+    Three units are bad: one fails its self-test, one claims to be locked while its debug port is open, one reports the
+    hardware ID of another. Without --passphrase-file the keys are for this run only.
+
+    Example: imprint demo --units 24 --fixtures 8 --dir ./demo
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise WorkspaceError("there is something here already", subject=str(folder), next_step="Choose a new folder")
+    payload, origin = _payload(firmware)
+    passphrase = _passphrase(passphrase_file)
+    story = Story()
+    workspace = folder / "workspace"
+    story.tell("A workspace with its keys: root CA, device CA, ledger, records, firmware")
+    create(workspace, organization="Imprint Demo", passphrase=passphrase, root_passphrase=passphrase)
+    with open_platform(workspace, lambda: passphrase) as platform:
+        story.tell(f"A product, signed releases ({origin}) and lot {LOT}: a grant for {units} units")
+        _prepare(platform, payload, units)
+        faults = planted_faults(units)
+        for number, fault in faults.items():
+            story.add(f"planted: unit {number} {_FAULT_WORDS[fault.partition('=')[0]]}")
+        with virtual_units(folder / "bench", units, faults) as ports:
+            story.tell(f"The line runs: {units} units on {fixtures} fixtures")
+            *line, clone = [Fixture(name=f"unit {number}", port=str(port)) for number, port in enumerate(ports)]
+            # The clone arrives after the shift, when the unit that it copies has left the line.
+            for shift in (line, [clone]):
+                run_station(platform, lot=LOT, fixtures=shift, station=STATION, at_once=fixtures, quiet=as_json)
+        story.tell("The lot is closed: every unit accounted for, the sum signed under a checkpoint that covers it")
+        close_lot(platform, LOT)
+    result = _result(workspace, folder / "export")
+    if not as_json:
+        show({name: value for name, value in result.items() if name != "ledger"}, as_json=False)
+    story.tell("One byte is changed in a copy of the database")
+    story.add(f"ledger verify: {_tamper(workspace, folder / 'tampered')}")
+    story.tell("Check it yourself, with programs that we did not write")
+    story.add(f"cd {result['export']}")
+    story.add("openssl verify -CAfile root.pem -untrusted ca.pem units/*/cert.pem")
+    story.add("imgtool verify -k firmware-key.pem releases/production-*.bin")
+    typer.echo(json.dumps(result))
+
+
+class Story:
+    """What happens, for people: headings and lines on stderr."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True, highlight=False, markup=False, emoji=False)
+        self._step = 0
+
+    def tell(self, what: str) -> None:
+        """The next step."""
+        self._step += 1
+        self._console.print(f"\n{self._step}. {what}", style="bold", soft_wrap=True)
+
+    def add(self, what: str) -> None:
+        """A line under the step."""
+        self._console.print(f"   {what}", soft_wrap=True)
+
+
+_FAULT_WORDS = {
+    "self-test": "fails its self-test",
+    "false-lock": "says that it is locked while its debug port is open",
+    "clone": "reports the hardware ID of unit 0",
+}
+
+
+def planted_faults(units: int) -> dict[int, str]:
+    """Three different units, the clone the last."""
+    return {max(1, units // 6): "self-test", max(2, units // 2): "false-lock", units - 1: "clone=0"}
+
+
+def _payload(firmware: Path | None) -> tuple[bytes, str]:
+    if firmware is None:
+        return secrets.token_bytes(PRODUCTION_SIZE), "made up for the demonstration"
+    parsed = parse_firmware(read_file(firmware, limit=MAX_FIRMWARE), drop=KNOWN_REGIONS)
+    dropped = "".join(f", {count} bytes of {name} dropped" for name, count in parsed.dropped.items())
+    return parsed.payload, f"{firmware.name}, {len(parsed.payload)} bytes{dropped}"
+
+
+def _passphrase(file: Path | None) -> bytes:
+    if file is None:
+        return secrets.token_urlsafe(24).encode()
+    return read_passphrase("workspace", file=file, new=True).reveal()
+
+
+def _prepare(platform: Platform, payload: bytes, units: int) -> None:
+    platform.command(AddProduct(definition=Product.from_yaml(PRODUCT, name="product.yaml").definition()))
+    images = {
+        "diagnostic": platform.seal(secrets.token_bytes(DIAGNOSTIC_SIZE), version="0.9.0", security_counter=1),
+        "production": platform.seal(payload, version="1.0.0", security_counter=1),
+    }
+    for role, image in images.items():
+        platform.command(AddRelease(product="demo-thermostat", role=role, image=image))
+    name, recipe = read_recipe("typical")
+    lot = CreateLot(
+        lot=LOT,
+        product="demo-thermostat",
+        count=units,
+        recipe=recipe,
+        recipe_name=name,
+        firmware="1.0.0+0",
+        diagnostic="0.9.0+0",
+    )
+    platform.command(lot)
+
+
+@contextmanager
+def virtual_units(folder: Path, count: int, faults: dict[int, str]) -> Iterator[list[Path]]:
+    """The bench: a process of its own that serves the units, as a rack of boards would; their ports."""
+    options = [text for number, kind in faults.items() for text in ("--fault", f"{number}={kind}")]
+    command = [sys.executable, "-m", "imprint", "virtual", "--dir", str(folder), "--count", str(count), "--json"]
+    folder.mkdir(parents=True)
+    with (folder / "virtual.log").open("wb") as log:
+        process = subprocess.Popen(
+            [*command, *options], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, process_group=0
+        )
+    try:
+        line = process.stdout.readline() if process.stdout else b""
+        if not line:
+            raise UnitError("the virtual units did not start", subject=str(folder), next_step="See virtual.log in it")
+        yield [Path(unit["port"]) for unit in json.loads(line)["units"]]
+    finally:
+        process.terminate()
+        process.wait(START_SECONDS)
+
+
+def _result(workspace: Path, export: Path) -> dict[str, Any]:
+    reader = open_reader(workspace)
+    export_lot(reader, LOT, export)
+    with reader.store.reading() as store:
+        row = store.get("lots", lot=LOT)
+        if row is None:
+            raise InputError("the lot is gone", subject=LOT)
+        total = reconciliation(store, row)
+    verified = verify_ledger(reader)
+    names = ("lot", "granted", "refunded", "shipped", "scrapped", "quarantined", "unused")
+    return {
+        **{name: total[name] for name in names},
+        "ledger": {"size": verified.integrated, "root": verified.root.hex()},
+        "export": str(export.absolute()),
+    }
+
+
+def _tamper(workspace: Path, copy: Path) -> str:
+    """Change one byte of a stored state in a copy, and say what the check finds."""
+    shutil.copytree(workspace, copy)
+    try:
+        with sqlite3.connect(copy / "imprint.db") as database:
+            database.execute(
+                "UPDATE units SET serial = substr(serial, 1, length(serial) - 1) || 'X' WHERE rowid = "
+                "(SELECT min(rowid) FROM units)"
+            )
+        database.close()
+        verify_ledger(open_reader(copy))
+    except LedgerError as found:
+        return str(found)
+    finally:
+        shutil.rmtree(copy)
+    raise LedgerError("the change was not noticed", subject=str(copy))

@@ -1,0 +1,75 @@
+"""The whole check of a workspace: entries, tables, tiles and checkpoints must tell one story."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from imprint.assemble import Reader, entry_changes
+from imprint.authority.ledger.tree import Tree
+from imprint.errors import LedgerError
+from imprint.formats import merkle
+from imprint.formats.checkpoint import Checkpoint
+from imprint.storage.replay import replay
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verified:
+    """What was found to be whole: ``integrated`` of the ``committed`` entries are under the signed ``root``."""
+
+    committed: int
+    integrated: int
+    root: bytes
+
+
+def verify_ledger(reader: Reader, progress: Callable[[int], None] = lambda _: None) -> Verified:
+    """Check every entry, row, tile and checkpoint. Raises :class:`LedgerError` for the first that differs.
+
+    ``progress`` gets the number of entries replayed, now and then.
+    """
+    head = reader.tree.head()
+    leaves = replay(reader.workspace.database, entry_changes, progress).leaves
+    if head is None:
+        if leaves:
+            raise LedgerError(
+                "there is no checkpoint over the entries",
+                subject="ledger/checkpoint",
+                next_step="Run 'imprint ledger checkpoint'; if there was one before, restore the ledger folder first",
+            )
+        return Verified(committed=0, integrated=0, root=merkle.root_hash([]))
+    _compare(leaves, reader.tree, head, "ledger/checkpoint")
+    _read_tiles(reader.tree, head)
+    for outside in reader.outside_checkpoints():
+        if outside.size > head.size:
+            raise LedgerError(
+                f"a checkpoint of size {outside.size} was kept, but the ledger's folder ends at {head.size}",
+                subject=str(reader.workspace.checkpoint_copy),
+                next_step=_NEXT,
+            )
+        _compare(leaves, reader.tree, outside, str(reader.workspace.checkpoint_copy))
+    return Verified(committed=len(leaves), integrated=head.size, root=head.root)
+
+
+_NEXT = "Restore the newest copy of database and ledger folder; keep these as evidence"
+
+
+def _compare(leaves: Sequence[bytes], tree: Tree, checkpoint: Checkpoint, name: str) -> None:
+    if len(leaves) < checkpoint.size:
+        raise LedgerError(
+            f"the database ends here, but the checkpoint covers {checkpoint.size} entries",
+            subject=f"entries row {len(leaves)}",
+            next_step=_NEXT,
+        )
+    if merkle.root_hash(leaves[: checkpoint.size]) == checkpoint.root:
+        return
+    for index in range(checkpoint.size):
+        if tree.leaf_hash_at(index) != leaves[index]:
+            raise LedgerError(
+                "the entry is not the one that the checkpoint covers", subject=f"entries row {index}", next_step=_NEXT
+            )
+    raise LedgerError("the root is not that of the entries", subject=name, next_step=_NEXT)
+
+
+def _read_tiles(tree: Tree, head: Checkpoint) -> None:
+    if tree.root_at(head.size) != head.root:
+        raise LedgerError("the tiles do not add up to the checkpoint", subject="ledger/tile", next_step=_NEXT)
+    for _ in tree.entries(0, head.size):
+        pass  # each bundle is checked against its tile as it is read
