@@ -174,3 +174,22 @@ def test_no_proof_for_an_entry_that_is_not_there(index: int, size: int) -> None:
 def test_no_proof_of_a_ledger_that_shrinks(old: int, new: int) -> None:
     with pytest.raises(InputError):
         consistency_proof(old, new, reader(LEAVES))
+
+
+def test_a_proof_for_a_larger_tree_is_none_for_a_smaller_one() -> None:
+    """The last steps of these proofs lead from a tree of 4 to one of 8; the sizes that are claimed leave no room."""
+    path = inclusion_proof(6, 8, reader(LEAVES))
+    verify_inclusion(leaf=LEAVES[6], index=6, size=8, proof=path, root=ROOTS[8])
+    with pytest.raises(LedgerError):
+        verify_inclusion(leaf=LEAVES[6], index=2, size=4, proof=path, root=ROOTS[8])
+    proof = consistency_proof(7, 8, reader(LEAVES))
+    verify_consistency(old=7, old_root=ROOTS[7], new=8, new_root=ROOTS[8], proof=proof)
+    with pytest.raises(LedgerError):
+        verify_consistency(old=3, old_root=ROOTS[7], new=4, new_root=ROOTS[8], proof=proof)
+
+
+def test_bytes_cannot_move_between_two_hashes() -> None:
+    sibling, *others = inclusion_proof(0, 8, reader(LEAVES))
+    moved = (LEAVES[0][-1:] + sibling, *others)
+    with pytest.raises(LedgerError):
+        verify_inclusion(leaf=LEAVES[0][:-1], index=0, size=8, proof=moved, root=ROOTS[8])
