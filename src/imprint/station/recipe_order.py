@@ -66,10 +66,9 @@ def _disorders(steps: Sequence[Placed]) -> Iterator[Disorder]:
     unsettled = ""  # the last write after which the power was not taken away
     for index, placed in enumerate(steps):
         name, names = placed.name, _names(placed)
-        for position, wanted in ((0, "identify"), (1, "claim"), (last, "complete")):
+        for place, position, wanted in (("first", 0, "identify"), ("second", 1, "claim"), ("last", last, "complete")):
             if (name == wanted) != (index == position):
-                where = {0: "the first", 1: "the second"}.get(position, "the last")
-                yield Disorder(index=index, what=f"'{wanted}' must be {where} step, and only that")
+                yield Disorder(index=index, what=f"'{wanted}' must be the {place} step, and only that")
         if name in seen and not STEPS[name].repeatable:
             yield Disorder(index=index, what=f"'{name}' occurs twice")
         for one in names:

@@ -10,7 +10,7 @@ import json
 import os
 import signal
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
@@ -25,6 +25,7 @@ from imprint.station.steps.step import Options
 MOST_OUTPUT: Final = 1 << 16  # bytes
 MOST_SECONDS: Final = 3600
 _LONGEST_NUMBER: Final = 40
+_LAST_WORDS_S: Final = 1.0
 _SUBJECT: Final = "test program"
 
 
@@ -55,7 +56,7 @@ async def run_program(run: Run, options: ProgramOptions) -> str:
     """Run the program while it has the unit's port to itself; it must say ``passed``, and every limit must hold."""
     question = canonical({"hardware_id": run.hardware_id, "serial": run.place.serial, "port": run.fixture.port})
     async with run.target.lend():
-        verdict = parse_verdict(await _output(options, question))
+        verdict = parse_verdict(await output_of(options, question))
     await run.same_unit()
     missing = sorted(set(options.measures) - verdict.values.keys())
     if missing:
@@ -70,8 +71,12 @@ async def run_program(run: Run, options: ProgramOptions) -> str:
     return f"{len(judged)} measurements"
 
 
-async def _output(options: ProgramOptions, question: bytes) -> bytes:
-    """What the program printed. The program and its children are gone when this returns or raises."""
+async def output_of(options: ProgramOptions, question: bytes) -> bytes:
+    """What the program printed, given ``question`` on its standard input.
+
+    Raises :class:`UnitFailed` when it does not start, end well, end in time or keep to 64 KiB. It and its children are
+    killed when it is stopped before its end.
+    """
     try:
         process = await asyncio.create_subprocess_exec(
             *options.command,
@@ -86,16 +91,17 @@ async def _output(options: ProgramOptions, question: bytes) -> bytes:
             subject=options.command[0],
             next_step="Install it, or correct the recipe",
         ) from None
+    finished = False
     try:
         async with asyncio.timeout(options.timeout_s):
             output = await _converse(process, question)
             code = await process.wait()
+        finished = True
     except TimeoutError:
         raise UnitFailed(f"no verdict within {options.timeout_s} s", subject=_SUBJECT) from None
     finally:
-        if process.returncode is None:
-            _kill_group(process.pid)
-            await process.wait()
+        if not finished:
+            await _kill(process)
     if code != 0:
         raise UnitFailed(f"it ended with exit code {code}", subject=_SUBJECT, next_step="Run it by hand")
     return output
@@ -116,9 +122,16 @@ async def _converse(process: asyncio.subprocess.Process, question: bytes) -> byt
     return output
 
 
-def _kill_group(group: int) -> None:
+async def _kill(process: asyncio.subprocess.Process) -> None:
+    """End the program and all that it started. One that left the process group cannot be found, nor waited for."""
     with contextlib.suppress(ProcessLookupError):
-        os.killpg(group, signal.SIGKILL)
+        os.killpg(process.pid, signal.SIGKILL)
+    await process.wait()
+    if process.stdout is not None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_WORDS_S):
+                while await process.stdout.read(MOST_OUTPUT):
+                    pass
 
 
 class _Measured(BaseModel):
@@ -158,7 +171,12 @@ def parse_verdict(output: bytes) -> Verdict:
 
 
 def _decimal(text: str) -> Any:
-    number = Decimal(text)
-    if not number.is_finite() or len(text) > _LONGEST_NUMBER:
-        raise ValueError("not a number that a record can hold")
+    if len(text) > _LONGEST_NUMBER:
+        raise ValueError("too long for a record")
+    try:
+        number = Decimal(text)
+    except InvalidOperation as problem:
+        raise ValueError("out of range") from problem
+    if not number.is_finite():
+        raise ValueError("not finite")
     return number
