@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -409,6 +410,18 @@ def test_many_units_at_once(tmp_path: Path, boot_key: Path) -> None:
         answers = asyncio.run(all_at_once([unit["port"] for unit in units]))
     assert [answer.hw.hex() for answer in answers] == [unit["hardware_id"] for unit in units]
     assert {answer.mode for answer in answers} == {1}
+
+
+def test_a_server_that_can_no_longer_write_says_so_and_stops(tmp_path: Path) -> None:
+    with served(tmp_path / "V") as (units, process):
+        shutil.rmtree(tmp_path / "V" / "units")
+        with serial.Serial(units[0]["port"], timeout=5) as line:
+            for piece in packet.encode(bytes(os_management.ResetWriteRequest()), 128):
+                line.write(piece)
+        assert process.wait(5) == 9
+        assert process.stderr is not None
+        assert "counters.cbor" in process.stderr.read()
+    assert sorted(path.name for path in (tmp_path / "V").iterdir()) == [".lock"]
 
 
 def test_lines_for_people(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import tty
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from smp import packet
 
@@ -170,9 +170,19 @@ def only_server_of(folder: Path) -> Iterator[None]:
 
 
 async def serve(folder: Path, units: list[Unit], when_ready: Callable[[list[Served]], None]) -> None:
-    """Serve until SIGINT or SIGTERM; then the lines are taken away. The caller holds the folder."""
+    """Serve until SIGINT or SIGTERM; then the lines are taken away. The caller holds the folder.
+
+    Raises :class:`StorageError` when a unit's state can no longer be written: a unit that forgets must not go on.
+    """
     stop = asyncio.Event()
+    failures: list[Exception] = []
+
+    def fail(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        failures.append(context["exception"])
+        stop.set()
+
     loop = asyncio.get_running_loop()
+    loop.set_exception_handler(fail)
     for end in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(end, stop.set)
     with contextlib.ExitStack() as lines:
@@ -191,6 +201,8 @@ async def serve(folder: Path, units: list[Unit], when_ready: Callable[[list[Serv
             )
         when_ready(served)
         await stop.wait()
+    for failure in failures:
+        raise failure
 
 
 def _free(path: Path) -> Path:
