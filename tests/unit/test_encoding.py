@@ -56,14 +56,12 @@ def test_what_has_no_canonical_form_is_refused(value: object) -> None:
         canonical(value)
 
 
-@pytest.mark.xfail(raises=UnicodeEncodeError, reason="a lone surrogate gets past the check")
 @pytest.mark.parametrize("value", ["\ud800", {"a": ["\udfff"]}])
 def test_a_lone_surrogate_is_refused(value: object) -> None:
     with pytest.raises(FormatError):
         canonical(value)
 
 
-@pytest.mark.xfail(raises=RecursionError, reason="nesting has no limit")
 def test_bottomless_nesting_is_refused() -> None:
     nested: list[Any] = []
     for _ in range(100_000):
@@ -86,7 +84,6 @@ def test_what_is_not_one_json_object_is_refused(data: bytes) -> None:
     assert caught.value.subject == "lot.json"
 
 
-@pytest.mark.xfail(reason="other encodings than UTF-8 are guessed and read")
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-32"])
 def test_other_encodings_than_utf_8_are_refused(encoding: str) -> None:
     with pytest.raises(FormatError):

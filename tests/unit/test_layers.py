@@ -36,8 +36,9 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "virtual": COMMON,
     "storage": (*COMMON, "authority.ledger", "authority.decisions"),
     "assemble": PLATFORM,
+    "verify_ledger": (*PLATFORM, "assemble"),
     "testing": (*PLATFORM, "assemble"),
-    "cli": (*PLATFORM, "assemble", "testing"),
+    "cli": (*PLATFORM, "assemble", "verify_ledger", "testing"),
     "__main__": ("cli",),
 }
 

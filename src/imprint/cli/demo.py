@@ -102,7 +102,8 @@ def demo(
     story.add(f"cd {result['export']}")
     story.add("openssl verify -CAfile root.pem -untrusted ca.pem units/*/cert.pem")
     story.add("imgtool verify -k firmware-key.pem releases/production-*.bin")
-    typer.echo(json.dumps(result))
+    if as_json:
+        show(result, as_json=True)
 
 
 class Story:

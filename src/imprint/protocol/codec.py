@@ -1,5 +1,5 @@
-"""Messages <-> JSON bytes. Fields are in the order of their definition, bytes are URL-safe base64, unknown fields and
-wrong types are refused. Two equal messages have equal bytes, so the hash of an intention's bytes names its body.
+"""Messages <-> JSON bytes. Each message has one form: fields in the order of their definition, no blanks, bytes in
+URL-safe base64. Anything else is refused, so the hash of an intention's bytes names its body.
 """
 
 from typing import Annotated, Final, TypeVar
@@ -61,8 +61,15 @@ def decode_answer(data: bytes) -> Answer:
 
 def _decode(adapter: TypeAdapter[T], data: bytes, subject: str) -> T:
     try:
-        return adapter.validate_json(data, strict=True)
+        message = adapter.validate_json(data, strict=True)
     except ValidationError as problem:
         first = problem.errors(include_input=False, include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"])
         raise FormatError(f"{first['msg']} at {place or 'the top'}", subject=subject) from None
+    if adapter.dump_json(message) != data:
+        raise FormatError(
+            "not in its one form",
+            subject=subject,
+            next_step="Write the fields in the order of their definition, each once, without blanks",
+        )
+    return message

@@ -7,7 +7,7 @@ from imprint.authority.decisions.outcome import Event, Moment, Outcome, Refusal
 from imprint.authority.decisions.transaction import Reading
 from imprint.authority.releases.entries import RELEASE_ADDED
 from imprint.encoding import sha256_hex
-from imprint.errors import FormatError
+from imprint.errors import InputError
 from imprint.formats.mcuboot import verify
 from imprint.protocol.answers import Done
 from imprint.protocol.refusals import Code
@@ -38,7 +38,7 @@ class AddReleaseRule:
             raise Refusal(Code.UNKNOWN_PRODUCT, f"there is no product {command.product}")
         try:
             image = verify(command.image, self._boot_key, least_security_counter=0)
-        except FormatError as problem:
+        except InputError as problem:
             raise Refusal(Code.BAD_REQUEST, f"a unit would refuse this image: {problem}") from None
         key = {"product": command.product, "role": command.role, "version": str(image.version)}
         if store.get("releases", **key) is not None:
