@@ -15,18 +15,22 @@ _GROUPS: Final[dict[type[IntEnum], int]] = {
     SETTINGS_MGMT_ERR: GroupId.SETTINGS_MANAGEMENT,
     ProvisioningErr: GROUP_ID,
 }
-_GENERAL: Final[dict[IntEnum, MGMT_ERR]] = {
-    IMG_MGMT_ERR.NO_IMAGE: MGMT_ERR.ENOENT,
-    IMG_MGMT_ERR.HASH_NOT_FOUND: MGMT_ERR.ENOENT,
-    IMG_MGMT_ERR.NO_FREE_SLOT: MGMT_ERR.EBADSTATE,
-    IMG_MGMT_ERR.FLASH_WRITE_FAILED: MGMT_ERR.EUNKNOWN,
-    IMG_MGMT_ERR.CURRENT_VERSION_IS_NEWER: MGMT_ERR.EBADSTATE,
-    IMG_MGMT_ERR.IMAGE_SETTING_TEST_TO_ACTIVE_DENIED: MGMT_ERR.EBADSTATE,
-    SETTINGS_MGMT_ERR.KEY_NOT_FOUND: MGMT_ERR.ENOENT,
-    ProvisioningErr.NO_KEY: MGMT_ERR.ENOENT,
-    ProvisioningErr.WRONG_MODE: MGMT_ERR.EBADSTATE,
-    ProvisioningErr.LOCKED: MGMT_ERR.EACCESSDENIED,
-    ProvisioningErr.FUSED: MGMT_ERR.EBADSTATE,
+# By group: members of two integer enumerations that have one number are equal, and so one key.
+_GENERAL: Final[dict[type[IntEnum], dict[IntEnum, MGMT_ERR]]] = {
+    IMG_MGMT_ERR: {
+        IMG_MGMT_ERR.HASH_NOT_FOUND: MGMT_ERR.ENOENT,
+        IMG_MGMT_ERR.NO_FREE_SLOT: MGMT_ERR.EBADSTATE,
+        IMG_MGMT_ERR.FLASH_WRITE_FAILED: MGMT_ERR.EUNKNOWN,
+        IMG_MGMT_ERR.CURRENT_VERSION_IS_NEWER: MGMT_ERR.EBADSTATE,
+        IMG_MGMT_ERR.IMAGE_SETTING_TEST_TO_ACTIVE_DENIED: MGMT_ERR.EBADSTATE,
+    },
+    SETTINGS_MGMT_ERR: {SETTINGS_MGMT_ERR.KEY_NOT_FOUND: MGMT_ERR.ENOENT},
+    ProvisioningErr: {
+        ProvisioningErr.NO_KEY: MGMT_ERR.ENOENT,
+        ProvisioningErr.WRONG_MODE: MGMT_ERR.EBADSTATE,
+        ProvisioningErr.LOCKED: MGMT_ERR.EACCESSDENIED,
+        ProvisioningErr.FUSED: MGMT_ERR.EBADSTATE,
+    },
 }
 
 
@@ -39,9 +43,9 @@ class Refusal(Exception):
 
     def fields(self, *, version_2: bool) -> dict[str, object]:
         """The CBOR map of the answer. A general code has the same form in both versions."""
-        group = _GROUPS.get(type(self.code))
-        if group is None:
+        kind = type(self.code)
+        if kind is MGMT_ERR:
             return {"rc": int(self.code)}
         if version_2:
-            return {"err": {"group": int(group), "rc": int(self.code)}}
-        return {"rc": int(_GENERAL.get(self.code, MGMT_ERR.EINVAL))}
+            return {"err": {"group": int(_GROUPS[kind]), "rc": int(self.code)}}
+        return {"rc": int(_GENERAL[kind].get(self.code, MGMT_ERR.EINVAL))}

@@ -98,7 +98,7 @@ def test_without_a_boot_key_any_whole_image_boots_and_no_counter_rises() -> None
 
 def test_an_image_that_reaches_into_the_trailer_is_refused() -> None:
     overhead = len(image("1.0.0", 3, size=5)) - 5
-    too_long = image("1.0.0", 3, size=SLOT_SIZE - 48 - overhead + 5)
+    too_long = image("1.0.0", 3, size=SLOT_SIZE - 48 - overhead + 14)
     slots, _ = flash_with(OLD)
     slots.flash.erase(SLOT_SIZE, SLOT_SIZE)
     slots.flash.write(SLOT_SIZE, too_long + b"\xff" * (-len(too_long) % 8))
