@@ -289,6 +289,31 @@ def test_a_server_killed_in_an_upload_comes_back_with_the_old_image(tmp_path: Pa
         assert running_version(smpmgr(port, "image", "state-read")) == "2.0.0"
 
 
+def test_a_number_that_was_told_is_never_told_again_however_the_server_dies(tmp_path: Path, boot_key: Path) -> None:
+    told: list[int] = []
+
+    async def prove_until_killed(client: SMPClient, process: subprocess.Popen[str], count: int) -> None:
+        if not told:
+            await install(client, signed("1.0.0", 1))
+            await ask(client, MakeKey(alg=0))
+        for _ in range(count):
+            statement = UnitStatement.decode((await ask(client, Prove(nonce=bytes(16)))).statement)
+            told.append(statement.monotonic)
+        await client._transport.send(bytes(Prove(nonce=bytes(16))))  # killed while it works on this one
+        process.kill()
+
+    for count in (3, 1, 5, 2):
+        with served(tmp_path / "V", "--boot-key", str(boot_key)) as (units, process):
+
+            async def work(client: SMPClient, count: int = count, process: subprocess.Popen[str] = process) -> None:
+                await prove_until_killed(client, process, count)
+
+            with_unit(Path(units[0]["port"]), work)
+            process.wait(5)
+    assert told == sorted(set(told))
+    assert len(told) == 11
+
+
 def test_a_frame_that_is_too_large_is_answered(tmp_path: Path) -> None:
     with served(tmp_path / "V") as (units, _), serial.Serial(units[0]["port"], timeout=5) as line:
         request = os_management.EchoWriteRequest(d="x" * 3000)
