@@ -5,6 +5,7 @@ image's SHA-256, by which a unit that has a part of it from before goes on there
 frames: the shorter, the likelier to arrive.
 """
 
+from time import monotonic
 from typing import Final
 
 from smpclient.requests.image_management import ImageUploadWrite
@@ -16,25 +17,29 @@ from imprint.station.targets.target import Progress
 
 _SHORTEST_PIECE: Final = 64
 _LENGTH_OF_BYTES: Final = 3
-_PATIENCE_S: Final = (0.5, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)  # the first piece may erase the whole slot
+_FIRST_PATIENCE_S: Final = 0.5
+_LEAST_PATIENCE_S: Final = 0.05
+_SILENCE_S: Final = 30.0  # the first piece may erase the whole slot
 _MOST_STANDSTILLS: Final = 12  # pieces in a row after which the unit still wants the same offset or an earlier one
 
 
 async def upload(line: SmpExchange, image: bytes, progress: Progress) -> None:
     """Send ``image``; ``progress`` is told how many bytes have arrived. Raises :class:`UnitSilent`,
     :class:`imprint.errors.UnitRefused`, or :class:`UnitFailed` when the unit makes no headway."""
-    digest, offset, arrived, standstills, losses = sha256(image), 0, 0, 0, 0
-    room = longest = line.link.max_unencoded_size
+    digest, offset, arrived, standstills = sha256(image), 0, 0, 0
+    pace = _Pace(line.link.max_unencoded_size)
     while offset < len(image):
-        request = _piece(image, offset, room, digest)
+        request = _piece(image, offset, pace.room, digest)
+        began = monotonic()
         try:
-            answer = await line.ask(request, patience_s=(_PATIENCE_S[losses],))
+            answer = await line.ask(request, patience_s=(pace.patience_s,))
         except UnitSilent:
-            losses, room = losses + 1, max(room // 2, _SHORTEST_PIECE)
-            if losses == len(_PATIENCE_S):
+            pace.lost()
+            if pace.silence_s > _SILENCE_S:
                 raise
             continue
-        wanted, losses, room = answer.off, 0, min(longest, room + room // 8)
+        pace.arrived(monotonic() - began)
+        wanted = answer.off
         if wanted is None or not 0 <= wanted <= len(image) or answer.match is False:
             raise UnitFailed(f"the unit does not take the image (offset {wanted})", subject=line.name)
         standstills = 0 if wanted > arrived else standstills + 1
@@ -42,6 +47,28 @@ async def upload(line: SmpExchange, image: bytes, progress: Progress) -> None:
             raise UnitFailed(f"the upload stands still at {arrived} bytes", subject=line.name)
         offset, arrived = wanted, max(arrived, wanted)
         progress(offset)
+
+
+class _Pace:
+    """How long the next message may be, and how long its answer is waited for: learned from those before."""
+
+    def __init__(self, room: int) -> None:
+        self._most: Final = room
+        self.room = room
+        self.patience_s = _FIRST_PATIENCE_S
+        self.silence_s = 0.0
+
+    def lost(self) -> None:
+        """No answer: shorter, and more patient."""
+        self.silence_s += self.patience_s
+        self.patience_s *= 2
+        self.room = max(self.room // 2, _SHORTEST_PIECE)
+
+    def arrived(self, took_s: float) -> None:
+        """An answer after ``took_s``: a little longer, and as patient as answers ask for."""
+        self.silence_s = 0.0
+        self.patience_s = max(_LEAST_PATIENCE_S, 8 * took_s)
+        self.room = min(self._most, self.room + self.room // 8)
 
 
 def _piece(image: bytes, offset: int, room: int, digest: bytes) -> ImageUploadWrite:

@@ -19,10 +19,8 @@ PATIENCE_S: Final = (0.5, 1.0, 2.0, 4.0)  # for an answer that takes no work
 WORK_PATIENCE_S: Final = (3.0, 6.0, 12.0)  # for one that needs a signature, a key, a test or an erased block
 _LONGEST_TEXT: Final = 100
 
-# smpclient logs whole frames, some with values of a unit; the line's console stays out of every log.
-_log = logging.getLogger("smpclient")
-_log.addHandler(logging.NullHandler())
-_log.propagate = False
+# smpclient logs whole frames as errors; what passes over a unit's line stays out of every log.
+logging.getLogger("smpclient").setLevel(logging.CRITICAL + 1)
 
 
 class SmpExchange:
