@@ -205,6 +205,11 @@ class Reader:
         """A checkpoint of this ledger, verified."""
         return open_checkpoint(note, [self.ledger_key], origin=self.ledger_key.name)
 
+    def refuse_rollback(self) -> None:
+        """Raises :class:`imprint.errors.LedgerError` when the database is older than a checkpoint over it."""
+        with self.store.reading() as store:
+            refuse_rollback(store, self.tree, self.outside_checkpoints())
+
 
 def open_reader(folder: Path) -> Reader:
     """Open a workspace for reading. Raises :class:`WorkspaceError` and what its files raise."""
@@ -315,18 +320,13 @@ def open_platform(folder: Path, passphrase: Callable[[], bytes], *, clock: Clock
     Raises :class:`imprint.errors.LedgerError` when the database is older than a checkpoint that is kept outside it.
     """
     reader = open_reader(folder)
-    _refuse_rollback(reader)
+    reader.refuse_rollback()
     signers = _open_signers(reader.workspace, passphrase())
     platform = Platform(reader, signers, clock)
     try:
         yield platform
     finally:
         platform.close()
-
-
-def _refuse_rollback(reader: Reader) -> None:
-    with reader.store.reading() as store:
-        refuse_rollback(store, reader.tree, reader.outside_checkpoints())
 
 
 def _open_signers(workspace: Workspace, passphrase: bytes) -> dict[str, Signer]:
