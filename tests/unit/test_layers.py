@@ -37,8 +37,9 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "storage": (*COMMON, "authority.ledger", "authority.decisions"),
     "assemble": PLATFORM,
     "verify_ledger": (*PLATFORM, "assemble"),
+    "verify_record": (*PLATFORM, "assemble"),
     "testing": (*PLATFORM, "assemble"),
-    "cli": (*PLATFORM, "assemble", "verify_ledger", "testing"),
+    "cli": (*PLATFORM, "assemble", "verify_ledger", "verify_record", "testing"),
     "__main__": ("cli",),
 }
 

@@ -1,14 +1,19 @@
 """The workspace that a command works in: for reading, or, with a passphrase, for deciding."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import typer
 
 from imprint.assemble import Platform, Reader, open_platform, open_reader
+from imprint.authority.decisions.outcome import Refusal
 from imprint.cli import workspace_folder
 from imprint.cli.passphrase import read_passphrase
+from imprint.errors import RefusedError
+
+T = TypeVar("T")
 
 
 def reading(ctx: typer.Context) -> Reader:
@@ -25,3 +30,12 @@ def deciding(ctx: typer.Context, passphrase_file: Path | None, passphrase_fd: in
 
     with open_platform(workspace_folder(ctx), passphrase) as platform:
         yield platform
+
+
+def told(ask: Callable[[], T]) -> T:
+    """What ``ask`` finds in the store; its refusal as an error for people."""
+    try:
+        return ask()
+    except Refusal as refusal:
+        answer = refusal.result
+        raise RefusedError(answer.message, code=answer.code, next_step=answer.next_step) from None

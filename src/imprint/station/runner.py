@@ -96,7 +96,7 @@ class _Line:
     async def work(self, fixture: Fixture) -> RunOutcome:
         """One fixture, from opening its ports to closing them."""
         target = SmpTarget(fixture.port, baud=fixture.baud)
-        bench_path = fixture.bench or _bench_beside(fixture.port)
+        bench_path = fixture.bench or bench_beside(fixture.port)
         bench = Bench(bench_path) if bench_path else None
         place = _Place(fixture=fixture, target=target, bench=bench)
         try:
@@ -192,7 +192,8 @@ class _Line:
         )
 
 
-def _bench_beside(port: str) -> str | None:
+def bench_beside(port: str) -> str | None:
+    """The bench port of a fixture, if it has one: it lies beside the unit's port, as ``PORT.bench``."""
     beside = f"{port}.bench"
     return beside if Path(beside).exists() else None
 

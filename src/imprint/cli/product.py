@@ -1,0 +1,106 @@
+"""``imprint product``: the device types that you make."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from imprint.authority.production.commands import AddProduct
+from imprint.authority.production.product import Product
+from imprint.cli.output import Json, note, show
+from imprint.cli.passphrase import PassphraseFd, PassphraseFile
+from imprint.cli.workspace_access import deciding, reading
+from imprint.errors import RefusedError
+from imprint.protocol.refusals import Code
+from imprint.storage.files import read_file
+
+app = typer.Typer(add_completion=False, no_args_is_help=True)
+
+MAX_FILE = 1 << 20
+
+TEMPLATE = """\
+# A product: one type of device. docs/formats/product.md explains each line.
+product: my-product
+description: What it is, for people
+
+identity:                          # what the certificate of a unit says (IEEE 802.1AR)
+  name: my-product-idevid
+  key_algorithm: p256              # p256 or ed25519
+  key_origin: device               # device: made in the unit; preprovisioned: came in a secure element
+  organization: My Company Ltd
+  hardware_type: 1.3.6.1.4.1.32473.1   # an OID under your own enterprise number; 32473 is for examples
+
+serials: {made: "MP-", width: 6}   # MP-000001, MP-000002, …; or {scanned: "MP-[0-9]{6}"} for labels that you print
+
+values:                            # one of each for every unit; each is given exactly once
+  mac: {kind: eui48, first: "02:00:00:00:00:01", count: 10000}
+
+# evidence:                        # the least grade for a claim; below it a unit is not complete
+#   debug: station-observed        # attested, unit-signed, station-observed, declared or none
+"""
+
+
+@app.command()
+def template() -> None:
+    """Print a product file to start from.
+
+    Example: imprint product template > product.yaml
+    """
+    typer.echo(TEMPLATE, nl=False)
+
+
+@app.command()
+def add(
+    ctx: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A product file (YAML)")],
+    passphrase_file: PassphraseFile = None,
+    passphrase_fd: PassphraseFd = None,
+    as_json: Json = False,
+) -> None:
+    """Add a product. Its definition never changes after that.
+
+    Example: imprint product add product.yaml
+    """
+    product = Product.from_yaml(read_file(file, limit=MAX_FILE), name=str(file))
+    with deciding(ctx, passphrase_file, passphrase_fd) as platform:
+        platform.command(AddProduct(definition=product.definition()))
+    show({"product": product.name}, as_json=as_json)
+    if not as_json:
+        note(f"Next: imprint release add --product {product.name} --version 1.0.0 --security-counter 1 firmware.bin")
+
+
+@app.command("list")
+def list_(ctx: typer.Context, as_json: Json = False) -> None:
+    """All products.
+
+    Example: imprint product list
+    """
+    reader = reading(ctx)
+    with reader.store.reading() as store:
+        rows = [
+            {"product": row["product"], "description": reader.catalogue.product(store, row["product"]).file.description}
+            for row in store.find("products")
+        ]
+    show({"products": rows}, as_json=as_json)
+
+
+@app.command("show")
+def show_(ctx: typer.Context, product: Annotated[str, typer.Argument(metavar="NAME")], as_json: Json = False) -> None:
+    """One product: its profile, its least grades, and how much is left in its pools.
+
+    Example: imprint product show my-product
+    """
+    reader = reading(ctx)
+    with reader.store.reading() as store:
+        if store.get("products", product=product) is None:
+            raise RefusedError(f"there is no product {product}", code=Code.UNKNOWN_PRODUCT, next_step=_LIST)
+        found = reader.catalogue.product(store, product)
+        pools = [
+            {"pool": row["pool"], "kind": row["kind"], "given": row["next"], "left": row["size"] - row["next"]}
+            for row in store.find("pools", product=product)
+        ]
+    grades = {claim: grade.value for claim, grade in sorted(found.least_grades().items())}
+    show({"product": product, "identity": found.file.identity, "least_grades": grades, "pools": pools}, as_json=as_json)
+
+
+_LIST = "See 'imprint product list'"

@@ -1,0 +1,105 @@
+"""``imprint record``: birth records."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from imprint.authority.production.export import prove
+from imprint.authority.production.owner import find_unit
+from imprint.cli.output import Json, note, show
+from imprint.cli.workspace_access import reading, told
+from imprint.errors import InputError, RefusedError
+from imprint.formats.birth_record import BirthRecord
+from imprint.protocol.refusals import Code
+from imprint.verify_record import (
+    open_record,
+    trust_of_export,
+    trust_of_workspace,
+    verify_exported_unit,
+    verify_inclusion,
+)
+
+app = typer.Typer(add_completion=False, no_args_is_help=True)
+
+
+@app.command("show")
+def show_(
+    ctx: typer.Context,
+    serial: Annotated[str, typer.Argument(metavar="SERIAL", help="The unit's serial number")],
+    as_json: Json = False,
+) -> None:
+    """The record of a unit, verified.
+
+    Example: imprint record show MP-000001
+    """
+    reader = reading(ctx)
+    with reader.store.reading() as store:
+        unit = told(lambda: find_unit(store, serial))
+        if unit["record"] is None:
+            raise RefusedError(
+                f"unit {serial} is {unit['state']}, so it has no record", code=Code.WRONG_STATE, subject=serial
+            )
+        envelope, certificate = store.blob(unit["record"]), store.blob(unit["certificate"])
+    show(record_fields(open_record(trust_of_workspace(reader), envelope, certificate)), as_json=as_json)
+
+
+@app.command()
+def verify(
+    ctx: typer.Context,
+    file: Annotated[
+        list[Path] | None, typer.Argument(metavar="FILE...", help="record.json files of an export  [all of it]")
+    ] = None,
+    export: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="An export; needs no workspace. Without it: the workspace's own")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Check records: signature, certificate chain, and that their completion is in the ledger.
+
+    Example: imprint record verify --export ./lot-2026-11
+    """
+    if export is None:
+        if file:
+            raise InputError("which export do these files belong to?", next_step="Name it with --export DIR")
+        rows = _verify_workspace(ctx)
+    else:
+        rows = _verify_export(export, file)
+    show({"verified": len(rows), "records": rows} if as_json else {"verified": len(rows)}, as_json=as_json)
+    if export is not None and not as_json:
+        note("Compare root.pem and ledger/vkey with what the product's owner told you")
+
+
+def _verify_export(export: Path, files: list[Path] | None) -> list[dict[str, Any]]:
+    trust = trust_of_export(export)
+    folders = [path.parent for path in files] if files else sorted((export / "units").glob("*"))
+    if not folders:
+        raise InputError("there are no units in it", subject=str(export), next_step="Is this the export of a lot?")
+    rows = []
+    for folder in folders:
+        record, checkpoint = verify_exported_unit(trust, folder)
+        if folder.name != record.serial:
+            raise InputError(f"this is the record of {record.serial}", subject=str(folder))
+        rows.append({"serial": record.serial, "hardware_id": record.hardware_id, "checkpoint": checkpoint.size})
+    return rows
+
+
+def _verify_workspace(ctx: typer.Context) -> list[dict[str, Any]]:
+    reader = reading(ctx)
+    trust, head = trust_of_workspace(reader), reader.tree.head()
+    rows = []
+    with reader.store.reading() as store:
+        for unit in store.find("units", state="complete"):
+            envelope = store.blob(unit["record"])
+            record = open_record(trust, envelope, store.blob(unit["certificate"]))
+            if head is not None:
+                proof = prove(store, reader.tree, store.index(unit["complete_leaf"]), head)
+                verify_inclusion(trust, envelope, proof.encode())
+            rows.append({"serial": record.serial, "hardware_id": record.hardware_id})
+    return rows
+
+
+def record_fields(record: BirthRecord) -> dict[str, Any]:
+    """A record as a result."""
+    return asdict(record)
