@@ -24,7 +24,7 @@ from imprint.authority.decisions.transaction import Reading, Store, Transaction
 from imprint.authority.ledger.envelope import SALT_SIZE, OpenedEntry, open_entry, seal
 from imprint.clock import Clock, to_text
 from imprint.encoding import sha256_hex
-from imprint.errors import ConflictError, ImprintError, StorageError
+from imprint.errors import ConflictError, StorageError
 from imprint.formats.receipt import signed_bytes
 from imprint.keys.signer import Signer
 from imprint.protocol.answers import Answer, Receipt, Refused, Result
@@ -75,6 +75,7 @@ class Kernel:
         self._signer = receipt_signer
         self._queue: queue.SimpleQueue[tuple[Ask, Future[Committed]] | None] = queue.SimpleQueue()
         self._closed = False
+        self._entrance = threading.Lock()  # so that nothing is queued behind the end of the queue
         self._thread = threading.Thread(target=self._write, name="imprint-kernel", daemon=True)
         self._thread.start()
 
@@ -83,13 +84,17 @@ class Kernel:
         return self.answer(self.submit(ask).result())
 
     def submit(self, ask: Ask) -> "Future[Committed]":
-        """Queue a request. The future holds the decision once it is durable."""
-        if self._closed:
-            raise StorageError("the authority is closing", next_step="Start it again and ask with the same request ID")
+        """Queue a request. The future holds the decision once it is durable; one that is cancelled before its turn is
+        never decided."""
         if not 0 < len(ask.request_id) <= MAX_ID or not ask.request_id.isprintable():
             raise ConflictError("a request ID has 1 to 200 printable characters", subject=repr(ask.request_id[:40]))
         future: Future[Committed] = Future()
-        self._queue.put((ask, future))
+        with self._entrance:
+            if self._closed:
+                raise StorageError(
+                    "the authority is closing", next_step="Start it again and ask with the same request ID"
+                )
+            self._queue.put((ask, future))
         return future
 
     def answer(self, committed: Committed) -> Answer:
@@ -100,10 +105,11 @@ class Kernel:
 
     def close(self) -> None:
         """Finish what is queued, then stop."""
-        if not self._closed:
-            self._closed = True
-            self._queue.put(None)
-            self._thread.join()
+        with self._entrance:
+            if not self._closed:
+                self._closed = True
+                self._queue.put(None)
+        self._thread.join()
 
     # --- the writing thread ---------------------------------------------------------------------------------------
 
@@ -112,7 +118,8 @@ class Kernel:
             batch: list[tuple[Ask, Future[Committed]]] = []
             item = self._queue.get()
             while item is not None:
-                batch.append(item)
+                if item[1].set_running_or_notify_cancel():
+                    batch.append(item)
                 if len(batch) >= MAX_BATCH or self._queue.empty():
                     break
                 item = self._queue.get()
@@ -125,15 +132,12 @@ class Kernel:
         """One transaction for the batch; when one of its requests spoils it, one transaction for each."""
         try:
             done = self._commit([ask for ask, _ in batch])
-        except ImprintError as problem:
+        except BaseException as problem:  # a bug, too, must reach its caller and not end the thread
             if len(batch) == 1:
                 batch[0][1].set_exception(problem)
                 return
             for pair in batch:
                 self._settle([pair])
-        except BaseException as problem:  # a bug must reach every caller, not end the thread
-            for _, future in batch:
-                future.set_exception(problem)
         else:
             for (_, future), committed in zip(batch, done, strict=True):
                 future.set_result(committed)
