@@ -12,7 +12,7 @@ from imprint.formats.merkle import leaf_hash
 def refuse_rollback(store: Reading, tree: Tree, outside: Iterable[Checkpoint]) -> None:
     """Raise :class:`LedgerError` when the database lacks an entry that a checkpoint covers, or holds another one.
 
-    Quick: it compares sizes and the last covered entry. ``ledger verify`` compares them all.
+    Quick: it compares sizes, the last covered entry and the tree's root. ``ledger verify`` compares every entry.
     """
     head = tree.head()
     for checkpoint in (*([head] if head else []), *outside):
@@ -31,11 +31,17 @@ def refuse_rollback(store: Reading, tree: Tree, outside: Iterable[Checkpoint]) -
                 subject="ledger",
                 next_step=_NEXT,
             )
-        _, data, _ = next(iter(store.entries(checkpoint.size - 1, checkpoint.size)))
-        if leaf_hash(data) != tree.leaf_hash_at(checkpoint.size - 1):
+        last = [data for _, data, _ in store.entries(checkpoint.size - 1, checkpoint.size)]
+        if [leaf_hash(data) for data in last] != [tree.leaf_hash_at(checkpoint.size - 1)]:
             raise LedgerError(
                 "the entry is not the one that the checkpoint covers",
                 subject=f"entries row {checkpoint.size - 1}",
+                next_step=_NEXT,
+            )
+        if tree.root_at(checkpoint.size) != checkpoint.root:
+            raise LedgerError(
+                f"the ledger's folder is not the one of the checkpoint of size {checkpoint.size}",
+                subject="ledger",
                 next_step=_NEXT,
             )
 
