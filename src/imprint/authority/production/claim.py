@@ -38,16 +38,19 @@ class ClaimRule:
         unit = latest_unit(store, request.hardware_id)
         state = State(unit["state"]) if unit else None
         expired: tuple[Event, ...] = ()
+        frees_a_place = False
         if unit is not None and state in LIVE and state is not State.QUARANTINED:
             if _may_go_on(unit, moment, request):
                 return _claim_again(moment, request, unit)
             if not _lease_is_over(unit, moment):
                 raise _second_claimant(unit)
             expired = (expire(unit),)
+            frees_a_place = unit["lot"] == request.lot
             state = State.RELEASED
         if unit is not None:
             _refuse_unless_free(unit, state)
-        expired = expired or self._make_room(moment, store, lot)
+        if not frees_a_place:
+            expired = (*expired, *self._make_room(moment, store, lot))
         return _claim(moment, store, lot, request, unit, expired)
 
     @staticmethod
