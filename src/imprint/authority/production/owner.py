@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Sequence
+from itertools import combinations
 from typing import Final
 
 from imprint.authority.decisions.changes import Row
@@ -44,6 +45,9 @@ class AddProductRule:
                 raise Refusal(
                     Code.RANGE_TAKEN, f"the range of {clash} overlaps with {other.pool} of product {row['product']}"
                 )
+        for one, other in combinations(pools, 2):
+            if overlaps(one, other):
+                raise Refusal(Code.RANGE_TAKEN, f"the range of {one.pool} overlaps with that of {other.pool}")
         private = {
             "product": product.name,
             "definition": sha256_hex(command.definition),
@@ -63,13 +67,15 @@ class CreateLotRule:
         self._chain = tuple(chain)
 
     def __call__(self, moment: Moment, store: Reading, command: CreateLot) -> Outcome:
-        """Refuses a count below 1, a name that is taken, and releases that were not added."""
+        """Refuses a count below 1, a name that is taken, and a product or releases that were not added."""
         if not 1 <= command.count <= MAX_GRANT:
             raise Refusal(Code.BAD_REQUEST, f"a lot has 1 to {MAX_GRANT} units, not {command.count}")
         if not _LOT_NAME.fullmatch(command.lot):
             raise Refusal(Code.BAD_REQUEST, "a lot's name has 1 to 64 letters, digits, dots, dashes and underscores")
         if store.get("lots", lot=command.lot) is not None:
             raise Refusal(Code.NAME_TAKEN, f"there is a lot {command.lot} already")
+        if store.get("products", product=command.product) is None:
+            raise Refusal(Code.UNKNOWN_PRODUCT, f"there is no product {command.product}")
         product = self._catalogue.product(store, command.product)
         firmware = _release(store, product.name, "production", command.firmware)
         diagnostic = _release(store, product.name, "diagnostic", command.diagnostic) if command.diagnostic else None
@@ -154,11 +160,13 @@ class ClearRule:
     """Decides :class:`ClearUnit`."""
 
     def __call__(self, moment: Moment, store: Reading, command: ClearUnit) -> Outcome:
-        """Refuses a unit that does not exist or that is scrapped."""
+        """Refuses a unit that does not exist or that is scrapped, and a move that would change a closed lot's sum."""
         unit = find_unit(store, command.serial)
         holds_place = State(unit["state"]) in (State.CLAIMED, State.QUARANTINED)
         gives_back = holds_place and unit["certificate"] is None
         after = _after(unit, Move.RELEASE if gives_back else Move.CLEAR)
+        if after != unit["state"]:
+            _refuse_closed(store, unit["lot"])
         private = {**_move_fields(unit, after), "fence": unit["fence"] + 1, "reason": command.reason}
         return Outcome((Event(UNIT_CLEARED, private),), Done(state=after))
 

@@ -20,6 +20,7 @@ DEFAULT_LEAST_GRADES: Final = {
     "debug": Grade.STATION_OBSERVED,
     "self-test": Grade.STATION_OBSERVED,
 }
+_SERIAL: Final = "serial"
 _NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 
 
@@ -96,6 +97,13 @@ class ProductFile(_Model):
     lease_minutes: int = Field(default=60, ge=1, le=60 * 24 * 30)
     vendor_roots: list[str] = Field(default_factory=list)
 
+    @field_validator("values")
+    @classmethod
+    def _no_serials(cls, values: dict[str, AddressRange | ValueList]) -> dict[str, AddressRange | ValueList]:
+        if _SERIAL in values:
+            raise ValueError(f"'{_SERIAL}' is the name of the serial numbers' own pool; choose another")
+        return values
+
     @field_validator("evidence")
     @classmethod
     def _known(cls, evidence: dict[str, str]) -> dict[str, str]:
@@ -150,7 +158,7 @@ class Product:
     @staticmethod
     def _serial_pool(serials: MadeSerials) -> Pool:
         spec = {"prefix": serials.made, "first": serials.first, "width": serials.width}
-        return Pool(pool="serial", kind="serial", size=serials.count, spec=spec)
+        return Pool(pool=_SERIAL, kind="serial", size=serials.count, spec=spec)
 
 
 def _value_pool(name: str, spec: AddressRange | ValueList) -> Pool:
