@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from imprint.assemble import Reader, entry_changes
+from imprint.authority.ledger.edge import Edge
 from imprint.authority.ledger.tree import Tree
 from imprint.errors import LedgerError
 from imprint.formats import merkle
@@ -36,7 +37,7 @@ def verify_ledger(reader: Reader, progress: Callable[[int], None] = lambda _: No
             )
         return Verified(committed=0, integrated=0, root=merkle.root_hash([]))
     _compare(leaves, reader.tree, head, "ledger/checkpoint")
-    _read_tiles(reader.tree, head)
+    _compare_files(reader, head)
     for outside in reader.outside_checkpoints():
         if outside.size > head.size:
             raise LedgerError(
@@ -68,8 +69,13 @@ def _compare(leaves: Sequence[bytes], tree: Tree, checkpoint: Checkpoint, name: 
     raise LedgerError("the root is not that of the entries", subject=name, next_step=_NEXT)
 
 
-def _read_tiles(tree: Tree, head: Checkpoint) -> None:
-    if tree.root_at(head.size) != head.root:
-        raise LedgerError("the tiles do not add up to the checkpoint", subject="ledger/tile", next_step=_NEXT)
-    for _ in tree.entries(0, head.size):
-        pass  # each bundle is checked against its tile as it is read
+def _compare_files(reader: Reader, head: Checkpoint) -> None:
+    """Every tile and entry bundle under the head is what the entries give: proofs read only some of them."""
+    with reader.store.reading() as store:
+        for path, data in Edge().grow(data for _, data, _ in store.entries(0, head.size)):
+            if reader.read_ledger_file(path) != data:
+                raise LedgerError(
+                    "the file is missing, or not what the entries give",
+                    subject=f"ledger/{path}",
+                    next_step="Restore it from another copy of the ledger",
+                )
