@@ -42,7 +42,7 @@ from imprint.authority.releases import entries as release_entries
 from imprint.authority.releases.release import AddRelease, AddReleaseRule
 from imprint.authority.releases.seal import seal
 from imprint.clock import Clock, system_clock
-from imprint.errors import RefusedError, StorageError, WorkspaceError
+from imprint.errors import InputError, RefusedError, StorageError, WorkspaceError
 from imprint.formats.checkpoint import SignedCheckpoint, open_checkpoint
 from imprint.formats.note import VerifierKey, ed25519_key, parse_vkey
 from imprint.formats.x509 import certificate_number
@@ -59,6 +59,7 @@ from imprint.storage.tile_folder import TileFolder
 from imprint.storage.workspace import KEY_NAMES, Workspace, load_workspace, settings_text
 
 OWNER: Final = "owner"
+MOST_ORGANIZATION: Final = 64  # ub-organization-name, RFC 5280 appendix A.1
 CHANGES: Final[Mapping[str, ChangesOf]] = {**production_entries.CHANGES, **release_entries.CHANGES}
 
 _ALGORITHMS: Final = {
@@ -90,8 +91,11 @@ def create(
     """Make a workspace at ``folder``, which is absent or empty. It appears whole or not at all.
 
     The root CA's key goes to ``root_out`` (off-line, if it is on another medium), else into the workspace's ``root``.
-    Raises :class:`WorkspaceError`, :class:`imprint.errors.StorageError`.
+    Raises :class:`InputError` for a name that no certificate can hold, :class:`WorkspaceError` and
+    :class:`imprint.errors.StorageError`.
     """
+    if not 0 < len(organization) <= MOST_ORGANIZATION or not organization.isprintable():
+        raise InputError(f"an organization's name has 1 to {MOST_ORGANIZATION} printable characters")
     folder = folder.absolute()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise WorkspaceError("there is something here already", subject=str(folder), next_step="Choose a new folder")
@@ -184,11 +188,7 @@ class Reader:
 
     def chain(self) -> tuple[bytes, bytes]:
         """The device CA's and the root's certificates, DER."""
-        paths = (self.workspace.ca_certificate, self.workspace.root_certificate)
-        ca, root = (
-            load_pem_x509_certificate(read_file(path, limit=_KEY_LIMIT)).public_bytes(Encoding.DER) for path in paths
-        )
-        return ca, root
+        return _read_certificate(self.workspace.ca_certificate), _read_certificate(self.workspace.root_certificate)
 
     def read_ledger_file(self, path: str) -> bytes | None:
         """A public file of the ledger by its path in the ledger folder; None when there is none."""
@@ -225,6 +225,15 @@ def open_reader(folder: Path) -> Reader:
     )
 
 
+def _read_certificate(path: Path) -> bytes:
+    try:
+        return load_pem_x509_certificate(read_file(path, limit=_KEY_LIMIT)).public_bytes(Encoding.DER)
+    except ValueError as problem:
+        raise WorkspaceError(
+            "not a certificate in PEM", subject=str(path), next_step="Restore the certs folder from a backup"
+        ) from problem
+
+
 def _check_schema(workspace: Workspace) -> None:
     found = schema_version(workspace.database)
     if found != HEAD:
@@ -236,7 +245,7 @@ def _check_schema(workspace: Workspace) -> None:
 
 
 def _vkey(workspace: Workspace) -> VerifierKey:
-    key = parse_vkey(read_file(workspace.ledger / "vkey", limit=_KEY_LIMIT).decode().strip())
+    key = parse_vkey(read_file(workspace.ledger / "vkey", limit=_KEY_LIMIT).decode(errors="replace").strip())
     if key.name != workspace.origin:
         raise WorkspaceError(
             f"the ledger's key is for {key.name}, the settings say {workspace.origin}",
@@ -269,7 +278,10 @@ class Platform:
         )
 
     def station(self, name: str) -> InProcessAuthority:
-        """The authority as the station of this name sees it."""
+        """The authority as the station of this name sees it. Raises :class:`InputError` for a name of nobody, or the
+        owner's: requests and units belong to the names under which they were made."""
+        if name in ("", OWNER):
+            raise InputError(f"a station cannot be named {name!r}", next_step="Choose another name")
         return InProcessAuthority(
             kernel=self._kernel,
             store=self.reader.store,
