@@ -9,7 +9,7 @@ Signed statement (command ``PROVE``): the unit signs ``STATEMENT_CONTEXT || stat
 signatures are DER (RFC 3279); P-256 with SHA-256, or Ed25519 (RFC 8032).
 """
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from enum import IntEnum, unique
 from typing import Final
 
@@ -321,7 +321,7 @@ class UnitStatement:
 
     def encode(self) -> bytes:
         """Deterministic CBOR (RFC 8949 section 4.2.1)."""
-        return cbor2.dumps(asdict(self), canonical=True)
+        return cbor2.dumps({name: getattr(self, name) for name in self.__slots__}, canonical=True)
 
     @classmethod
     def decode(cls, data: bytes) -> "UnitStatement":

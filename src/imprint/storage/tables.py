@@ -143,6 +143,7 @@ units: Final = Table(
     _text("challenge"),
     _text("number"),
     _text("not_before"),
+    _text("origin", null=True),
     _text("public_key", null=True),
     _text("certificate", null=True),
     _text("record", null=True),

@@ -4,7 +4,6 @@ import json
 
 from imprint.authority.decisions.outcome import Event, Moment, Outcome, Refusal
 from imprint.authority.decisions.transaction import Reading
-from imprint.authority.ledger.envelope import open_entry
 from imprint.authority.production.catalogue import Catalogue
 from imprint.authority.production.custody import custody_of
 from imprint.authority.production.entries import UNIT_COMPLETED
@@ -41,7 +40,7 @@ class CompleteRule:
         found = [*unit_evidence(statement, moment.time), *station_evidence(request.observed, moment.actor)]
         judge(found, self._expected(unit, "debug" in least), least)
         _check_counters(unit, statement, request)
-        envelope = self._sign(self._record(moment, store, unit, request, statement, found))
+        envelope = self._sign(_encoded(self._record(moment, store, unit, request, statement, found)))
         event = Event(UNIT_COMPLETED, unit.key(), public={"record": sha256_hex(envelope)}, blobs=(envelope,))
         return Outcome((event,), Completed(record=envelope))
 
@@ -55,8 +54,7 @@ class CompleteRule:
         }
         return {**expected, "debug": "locked"} if locked else expected
 
-    def _sign(self, record: birth_record.BirthRecord) -> bytes:
-        payload = birth_record.encode(record)
+    def _sign(self, payload: bytes) -> bytes:
         return sign_envelope(IN_TOTO, payload, key_id=self._key_id, sign=self._signer.sign).encode()
 
     def _record(
@@ -69,7 +67,7 @@ class CompleteRule:
         found: list[Evidence],
     ) -> birth_record.BirthRecord:
         row, lot = unit.row, unit.lot
-        origin = _origin(store, row["certify_leaf"])
+        origin = KeyOrigin(row["origin"])
         custody = custody_of(origin, boot_key_signed=statement.boot_key.hex() == self._boot_key_hash)
         return birth_record.BirthRecord(
             product=lot.product.name,
@@ -119,6 +117,13 @@ class CompleteRule:
         )
 
 
+def _encoded(record: birth_record.BirthRecord) -> bytes:
+    try:
+        return birth_record.encode(record)
+    except FormatError as problem:  # an observation or a measurement of the station's
+        raise Refusal(Code.BAD_REQUEST, f"this cannot stand in a record: {problem}") from None
+
+
 def _statement(store: Reading, unit: HeldUnit, request: CompleteUnit) -> UnitStatement:
     spki = store.blob(unit.row["public_key"])
     try:
@@ -137,8 +142,3 @@ def _check_counters(unit: HeldUnit, statement: UnitStatement, request: CompleteU
     failed = [one.name for one in request.measurements if not one.passed]
     if failed:
         raise Refusal(Code.EVIDENCE_CONTRADICTS, f"measurements out of their limits: {', '.join(failed)}")
-
-
-def _origin(store: Reading, certify_leaf: str) -> KeyOrigin:
-    entry = open_entry(*store.entry(certify_leaf), subject=f"entry {certify_leaf}")
-    return KeyOrigin(entry.private["origin"])

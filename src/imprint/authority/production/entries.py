@@ -65,7 +65,7 @@ def _unit_claimed(entry: OpenedEntry) -> list[Change]:
     key = {"hardware_id": fields["hardware_id"], "epoch": fields["epoch"]}
     unit: Change
     if fields["before"] is None:
-        blank = dict.fromkeys(("public_key", "certificate", "record", "certify_leaf", "complete_leaf"))
+        blank = dict.fromkeys(("origin", "public_key", "certificate", "record", "certify_leaf", "complete_leaf"))
         unit = Insert("units", {**key, **row, **blank, "contested": 0})
     else:
         unit = Update("units", key, set=row, expect={"state": fields["before"], "fence": fields["fence"] - 1})
@@ -104,6 +104,7 @@ def _unit_expired(entry: OpenedEntry) -> list[Change]:
 def _unit_certified(entry: OpenedEntry) -> list[Change]:
     fields = entry.private
     identity = {
+        "origin": fields["origin"],
         "public_key": fields["public_key"],
         "certificate": fields["certificate"],
         "challenge": fields["challenge"],

@@ -142,6 +142,7 @@ def upgrade() -> None:
         sa.Column("challenge", sa.Text(), nullable=False),
         sa.Column("number", sa.Text(), nullable=False),
         sa.Column("not_before", sa.Text(), nullable=False),
+        sa.Column("origin", sa.Text(), nullable=True),
         sa.Column("public_key", sa.Text(), nullable=True),
         sa.Column("certificate", sa.Text(), nullable=True),
         sa.Column("record", sa.Text(), nullable=True),
