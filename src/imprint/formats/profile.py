@@ -89,7 +89,10 @@ def _origin(fields: Mapping[str, object]) -> str:
 
 def _hardware_type(fields: Mapping[str, object]) -> str:
     value = _text(fields, "hardware_type", _MOST_TEXT)
-    der.oid(value)
+    try:
+        der.oid(value)
+    except FormatError as problem:
+        raise _wrong("hardware_type", problem.what, problem.next_step) from None
     return value
 
 

@@ -64,8 +64,11 @@ def check(document: YamlDocument, model: type[T] | TypeAdapter[T]) -> T:
         return adapter.validate_python(document.value)
     except ValidationError as problem:
         first = problem.errors(include_url=False, include_input=False)[0]
-        path = tuple(first["loc"])
-        field = ".".join(str(part) for part in path)
+        path: Path = ()
+        for part in first["loc"]:  # pydantic's names for its own branches are in it too
+            path = (*path, part) if (*path, part) in document.lines else path
+        missing = first["loc"][-1:] if first["type"] == "missing" else ()
+        field = ".".join(str(part) for part in (*path, *missing))
         message = first["msg"].removeprefix("Value error, ")
         raise RecipeError(f"{field}: {message}" if field else message, subject=document.where(path)) from None
 

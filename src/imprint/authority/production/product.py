@@ -1,12 +1,14 @@
 """A product: the device type that a company builds, as its engineer describes it in YAML."""
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 
 from imprint.authority.production.pools import Pool, value_at
 from imprint.encoding import canonical
+from imprint.errors import FormatError, RecipeError
 from imprint.formats.profile import Profile, parse_profile
 from imprint.formats.x509 import parse_serial
 from imprint.formats.yaml_document import check, load
@@ -52,6 +54,11 @@ class ScannedSerials(_Model):
         return pattern
 
 
+def _serials_kind(found: object) -> str:
+    scanned = isinstance(found, ScannedSerials) or (isinstance(found, Mapping) and "scanned" in found)
+    return "scanned" if scanned else "made"
+
+
 class AddressRange(_Model):
     """A range of EUI-48 (MAC) or EUI-64 addresses, written with colons."""
 
@@ -89,7 +96,9 @@ class ProductFile(_Model):
     product: str = Field(pattern=_NAME)
     description: str = Field(default="", max_length=500)
     identity: dict[str, Any]
-    serials: MadeSerials | ScannedSerials
+    serials: Annotated[
+        Annotated[MadeSerials, Tag("made")] | Annotated[ScannedSerials, Tag("scanned")], Discriminator(_serials_kind)
+    ]
     values: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,31}$")], AddressRange | ValueList] = Field(
         default_factory=dict
     )
@@ -128,7 +137,15 @@ class Product:
     @classmethod
     def from_yaml(cls, data: bytes, *, name: str) -> "Product":
         """From the engineer's file. Raises :class:`imprint.errors.RecipeError` with the line."""
-        return cls(check(load(data, name=name), ProductFile))
+        document = load(data, name=name)
+        file = check(document, ProductFile)
+        try:
+            return cls(file)
+        except FormatError as problem:
+            part, _, field = problem.subject.partition(" field ")
+            path = ("identity", field) if part == "profile" else ("serials",)
+            what = f"{'.'.join(path)}: {problem.what}"
+            raise RecipeError(what, subject=document.where(path), next_step=problem.next_step) from None
 
     @classmethod
     def from_definition(cls, data: bytes) -> "Product":
