@@ -33,6 +33,16 @@ class YamlDocument:
         return f"{self.name}:{self.lines[path]}"
 
 
+class _NoAliases(yaml.SafeLoader):
+    """A few lines of aliases can stand for gigabytes, or for a value that contains itself."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+            raise yaml.MarkedYAMLError(problem="aliases are not allowed", problem_mark=mark)
+        return super().compose_node(parent, index)
+
+
 def load(data: bytes, *, name: str) -> YamlDocument:
     """Parse. Raises :class:`RecipeError` with ``file:line`` in its subject."""
     if len(data) > MAX_SIZE:
@@ -43,7 +53,7 @@ def load(data: bytes, *, name: str) -> YamlDocument:
         line = data[: problem.start].count(b"\n") + 1
         raise RecipeError("not UTF-8", subject=f"{name}:{line}", next_step="Save the file as UTF-8") from None
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        node = yaml.compose(text, Loader=_NoAliases)
     except yaml.MarkedYAMLError as problem:
         mark = problem.problem_mark or problem.context_mark
         line = mark.line + 1 if mark else 1
@@ -77,8 +87,6 @@ _SCALARS = {f"tag:yaml.org,2002:{kind}" for kind in ("str", "int", "float", "boo
 
 
 def _value(node: yaml.Node, path: Path, lines: dict[Path, int], name: str) -> Any:
-    if path in lines:
-        raise AssertionError("a place is visited once")
     line = node.start_mark.line + 1
     lines[path] = line
     if isinstance(node, yaml.MappingNode):
@@ -96,4 +104,8 @@ def _value(node: yaml.Node, path: Path, lines: dict[Path, int], name: str) -> An
         return [_value(item, (*path, index), lines, name) for index, item in enumerate(node.value)]
     if node.tag not in _SCALARS:
         raise RecipeError(f"the tag {node.tag} is not allowed; quote the value", subject=f"{name}:{line}")
-    return yaml.SafeLoader("").construct_object(node)
+    try:
+        return yaml.SafeLoader("").construct_object(node)
+    except (ValueError, KeyError, yaml.YAMLError):
+        kind = node.tag.rpartition(":")[2]
+        raise RecipeError(f"'{node.value[:40]}' is not of the kind {kind}", subject=f"{name}:{line}") from None
