@@ -1,14 +1,18 @@
 """Results: tables for people, one JSON object for machines."""
 
 import json
+import re
 import sys
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+_HASH: Final = re.compile("[0-9a-f]{64}")
+_SHORT_HASH: Final = 16  # digits: enough to tell two apart by eye
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object instead of tables")]
 
@@ -17,7 +21,8 @@ def show(result: Mapping[str, Any], *, as_json: bool) -> None:
     """Write a result to stdout: one JSON object on one line, or its fields and tables.
 
     Values are what JSON has. A list of mappings becomes a table named after its key; a mapping in a mapping becomes
-    fields with dotted names. People see control characters as escapes, so that a label can't steer their terminal.
+    fields with dotted names. People see control characters as escapes, so that a label can't steer their terminal;
+    in a terminal's tables a SHA-256 is cut to its first digits, so that its row stays a row.
     """
     if as_json:
         sys.stdout.write(json.dumps(result, ensure_ascii=False) + "\n")
@@ -32,7 +37,7 @@ def show(result: Mapping[str, Any], *, as_json: bool) -> None:
         console.print(_fields_table(fields))
     for name, rows in _flat(result):
         if _is_table(rows):
-            console.print(_rows_table(name, rows))
+            console.print(_rows_table(name, rows, _short if console.is_terminal else printable))
 
 
 def note(text: str) -> None:
@@ -50,6 +55,11 @@ def printable(value: object) -> str:
         case list() | tuple():
             return ", ".join(map(printable, value)) or "-"
     return _one_line(str(value))
+
+
+def _short(value: object) -> str:
+    text = printable(value)
+    return f"{text[:_SHORT_HASH]}…" if _HASH.fullmatch(text) else text
 
 
 def _one_line(text: str) -> str:
@@ -78,7 +88,7 @@ def _fields_table(fields: Sequence[tuple[str, Any]]) -> "Table":
     return table
 
 
-def _rows_table(name: str, rows: Sequence[Mapping[str, Any]]) -> "Table":
+def _rows_table(name: str, rows: Sequence[Mapping[str, Any]], cell: Callable[[object], str]) -> "Table":
     from rich.table import Table
 
     table = Table(box=None, title=_words(name), title_justify="left", pad_edge=False)
@@ -87,7 +97,7 @@ def _rows_table(name: str, rows: Sequence[Mapping[str, Any]]) -> "Table":
         numbers = all(type(row.get(column)) is int for row in rows)
         table.add_column(_words(column), justify="right" if numbers else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(printable(row.get(column)) for column in columns))
+        table.add_row(*(cell(row.get(column)) for column in columns))
     return table
 
 

@@ -73,11 +73,30 @@ def test_printable(value: object, text: str) -> None:
     assert printable(value) == text
 
 
-def test_a_terminal_gets_bold_names() -> None:
+def on_a_terminal(result: str) -> bytes:
+    """What a terminal gets to show of this result."""
     ours, theirs = pty.openpty()
-    program = [sys.executable, "-c", "from imprint.cli.output import show; show({'lot': 1}, as_json=False)"]
+    program = [sys.executable, "-c", f"from imprint.cli.output import show; show({result}, as_json=False)"]
     plain = {name: value for name, value in os.environ.items() if name not in {"NO_COLOR", "FORCE_COLOR"}}
-    subprocess.run(program, stdout=theirs, env=plain | {"TERM": "xterm"}, check=True)
+    subprocess.run(program, stdout=theirs, env=plain | {"TERM": "xterm", "COLUMNS": "80"}, check=True)
     os.close(theirs)
     with os.fdopen(ours, "rb") as terminal:
-        assert b"\x1b[1mlot" in terminal.read1()
+        return terminal.read1()
+
+
+def test_a_terminal_gets_bold_names() -> None:
+    assert b"\x1b[1mlot" in on_a_terminal("{'lot': 1}")
+
+
+def test_a_terminals_tables_have_short_hashes_and_its_fields_whole_ones() -> None:
+    digest = "0123456789abcdef" * 4
+    shown = on_a_terminal(repr({"root": digest, "entries": [{"leaf": digest, "serial": f"SN-{digest}"}]})).decode()
+    field, table = shown.split("entries")
+    assert digest in field
+    assert "0123456789abcdef…" in table
+    assert digest not in table.replace(f"SN-{digest}", "")
+
+
+def test_a_pipes_tables_have_whole_hashes(capsys: pytest.CaptureFixture[str]) -> None:
+    show({"entries": [{"leaf": "ab" * 32}]}, as_json=False)
+    assert "ab" * 32 in capsys.readouterr().out
