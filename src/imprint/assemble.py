@@ -54,6 +54,7 @@ from imprint.protocol import intentions
 from imprint.protocol.answers import Done, Refused
 from imprint.storage.database import Database
 from imprint.storage.files import PRIVATE, make_folder, read_file, read_file_if_any, sync_folder, write_file
+from imprint.storage.folder import refuse_occupied
 from imprint.storage.schema import HEAD, create_database, schema_version
 from imprint.storage.tile_folder import TileFolder
 from imprint.storage.workspace import KEY_NAMES, Workspace, load_workspace, settings_text
@@ -97,8 +98,7 @@ def create(
     if not 0 < len(organization) <= MOST_ORGANIZATION or not organization.isprintable():
         raise InputError(f"an organization's name has 1 to {MOST_ORGANIZATION} printable characters")
     folder = folder.absolute()
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise WorkspaceError("there is something here already", subject=str(folder), next_step="Choose a new folder")
+    refuse_occupied(folder)
     make_folder(folder.parent)
     building = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.new")
     try:

@@ -23,10 +23,11 @@ from imprint.cli.output import Json, show
 from imprint.cli.passphrase import PassphraseFile, read_passphrase
 from imprint.cli.recipe import read_recipe
 from imprint.cli.station import run_station
-from imprint.errors import InputError, LedgerError, UnitError, WorkspaceError
+from imprint.errors import InputError, LedgerError, UnitError
 from imprint.formats.firmware import KNOWN_REGIONS, parse_firmware
 from imprint.station.fixture import Fixture
 from imprint.storage.files import read_file
+from imprint.storage.folder import refuse_occupied
 from imprint.verify_ledger import verify_ledger
 
 app = typer.Typer(add_completion=False)
@@ -71,8 +72,7 @@ def demo(
 
     Example: imprint demo --units 24 --fixtures 8 --dir ./demo
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise WorkspaceError("there is something here already", subject=str(folder), next_step="Choose a new folder")
+    refuse_occupied(folder)
     payload, origin = _payload(firmware)
     passphrase = _passphrase(passphrase_file)
     story = Story()

@@ -8,6 +8,7 @@ import typer
 from imprint.assemble import create
 from imprint.cli.output import Json, note, show
 from imprint.cli.passphrase import PassphraseFd, PassphraseFile, read_passphrase
+from imprint.storage.folder import refuse_occupied
 
 app = typer.Typer(add_completion=False)
 
@@ -16,8 +17,9 @@ app = typer.Typer(add_completion=False)
 def init(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder")],
     organization: Annotated[
-        str, typer.Option(metavar="NAME", help="Who makes the devices: the O of every certificate")
-    ] = "Example",
+        str | None,
+        typer.Option(metavar="NAME", help="Who makes the devices: the O of the CAs' certificates  [the folder's name]"),
+    ] = None,
     root_out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Put the root CA's key here: on a medium that you keep off-line")
     ] = None,
@@ -33,24 +35,31 @@ def init(
 ) -> None:
     """Make a workspace: settings, database, and the keys of root CA, device CA, ledger, records and firmware.
 
-    The root CA has a passphrase of its own. After this it is needed only to make another device CA.
+    The root CA has a passphrase of its own. After this its key is needed only to make another device CA.
 
     Example: imprint init ./acme --organization "Acme Ltd" --root-out /media/vault/acme-root
     """
+    refuse_occupied(folder)
     passphrase = read_passphrase("workspace", file=passphrase_file, fd=passphrase_fd, new=True)
     root = read_passphrase("root CA", file=root_passphrase_file, fd=root_passphrase_fd, new=True)
     workspace = create(
         folder,
-        organization=organization,
+        organization=folder.absolute().name if organization is None else organization,
         passphrase=passphrase.reveal(),
         root_passphrase=root.reveal(),
         root_out=root_out,
     )
-    root_folder = root_out or workspace.folder / "root"
-    show(
-        {"workspace": str(workspace.folder), "root_key": str(root_folder), "origin": workspace.origin}, as_json=as_json
-    )
-    if root_out is None and not as_json:
-        note(f"Move {root_folder} to a medium that you keep off-line")
-    if not as_json:
-        note(f"Next: imprint product template > product.yaml, then imprint -C {folder} product add product.yaml")
+    result = {
+        "workspace": str(workspace.folder),
+        "organization": workspace.organization,
+        "root_key": str((root_out or workspace.folder / "root").absolute()),
+        "ledger_origin": workspace.origin,
+    }
+    show(result, as_json=as_json)
+    if as_json:
+        return
+    if root_out is None:
+        note(f"Move the folder {result['root_key']} to a medium that you keep off-line")
+    if root == passphrase:
+        note("Both passphrases are the same: whoever learns the daily one has the root CA too")
+    note(f"Next: imprint product template > product.yaml, then imprint -C {folder} product add product.yaml")

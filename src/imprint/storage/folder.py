@@ -9,6 +9,14 @@ from imprint.errors import WorkspaceError
 from imprint.storage.files import make_folder, replace_file, storage_errors, sync_folder
 
 
+def refuse_occupied(folder: Path) -> None:
+    """Raise :class:`WorkspaceError` unless ``folder`` is absent or empty."""
+    with storage_errors(folder, "could not be looked at"):
+        occupied = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
+    if occupied:
+        raise WorkspaceError("there is something here already", subject=str(folder), next_step="Choose a new folder")
+
+
 def write_folder(folder: Path, files: Iterable[tuple[str, bytes]]) -> int:
     """Make ``folder``, which is absent or empty, with these files; the number of files.
 
@@ -16,8 +24,7 @@ def write_folder(folder: Path, files: Iterable[tuple[str, bytes]]) -> int:
     :class:`imprint.errors.StorageError`; then nothing is left behind.
     """
     folder = folder.absolute()
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise WorkspaceError("there is something here already", subject=str(folder), next_step="Choose a new folder")
+    refuse_occupied(folder)
     make_folder(folder.parent)
     building = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.new")
     count = 0
