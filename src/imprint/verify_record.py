@@ -1,5 +1,6 @@
 """Checking a birth record without the authority: what the next party does with an export."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,18 +11,20 @@ from cryptography.x509.oid import NameOID
 from imprint.assemble import Reader
 from imprint.authority.production.entries import UNIT_COMPLETED
 from imprint.encoding import parse_json_object, sha256_hex
-from imprint.errors import FormatError, LedgerError
-from imprint.formats import birth_record
+from imprint.errors import FormatError, InputError, LedgerError
+from imprint.formats import birth_record, mcuboot
 from imprint.formats.birth_record import BirthRecord
 from imprint.formats.checkpoint import SignedCheckpoint
 from imprint.formats.dsse import IN_TOTO, open_envelope, parse_envelope
+from imprint.formats.mcuboot import Image
 from imprint.formats.note import VerifierKey, parse_vkey
 from imprint.formats.tlog_proof import parse_proof, verify_proof
-from imprint.formats.x509 import is_issued_by
+from imprint.formats.x509 import is_issued_by, parse_ca_certificate
 from imprint.keys.verify import decode_public_pem
 from imprint.storage.files import read_file
 
 MAX_FILE = 1 << 20
+_HARDWARE_MODULE_NAME = x509.ObjectIdentifier("1.3.6.1.5.5.7.8.4")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +34,7 @@ class Trust:
     root: bytes
     ca: bytes
     record_key: bytes
+    firmware_key: bytes
     ledger_key: VerifierKey
 
 
@@ -44,6 +48,7 @@ def trust_of_export(folder: Path) -> Trust:
         root=_certificate(read("root.pem"), "root.pem"),
         ca=_certificate(read("ca.pem"), "ca.pem"),
         record_key=decode_public_pem(read("record-key.pem")),
+        firmware_key=decode_public_pem(read("firmware-key.pem")),
         ledger_key=parse_vkey(read("ledger/vkey").decode(errors="replace").strip()),
     )
 
@@ -51,26 +56,74 @@ def trust_of_export(folder: Path) -> Trust:
 def trust_of_workspace(reader: Reader) -> Trust:
     """What the workspace's own files say."""
     ca, root = reader.chain()
-    return Trust(root=root, ca=ca, record_key=reader.public_key("record"), ledger_key=reader.ledger_key)
+    return Trust(
+        root=root,
+        ca=ca,
+        record_key=reader.public_key("record"),
+        firmware_key=reader.public_key("firmware"),
+        ledger_key=reader.ledger_key,
+    )
 
 
 def open_record(trust: Trust, record: bytes, certificate: bytes) -> BirthRecord:
     """The record, signed by the record key, about this certificate (DER), which chains to the root.
 
-    Raises :class:`imprint.errors.InputError` for a bad signature or form, :class:`LedgerError` for a mismatch.
+    Raises :class:`InputError` for a bad signature or form, :class:`LedgerError` for a mismatch.
     """
     payload = open_envelope(parse_envelope(record), [trust.record_key], payload_type=IN_TOTO)
     found = birth_record.decode(payload)
     if sha256_hex(certificate) != found.certificate_sha256:
         raise LedgerError("the certificate is not the one in the record", subject=found.serial)
+    for authority in (trust.ca, trust.root):
+        parse_ca_certificate(authority)  # a unit's certificate chains to the root as well, and may not issue
     if not (is_issued_by(certificate, trust.ca) and is_issued_by(trust.ca, trust.root)):
         raise LedgerError("the certificate does not chain to the root", subject=found.serial)
-    parsed = x509.load_der_x509_certificate(certificate)
-    serial = parsed.subject.get_attributes_for_oid(NameOID.SERIAL_NUMBER)[0].value
-    spki = parsed.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    if serial != found.serial or sha256_hex(spki) != found.key.spki_sha256:
+    if _named_in(certificate) != (found.serial, found.hardware_id, found.key.spki_sha256):
         raise LedgerError("the certificate names another unit or key than the record", subject=found.serial)
     return found
+
+
+def _named_in(certificate: bytes) -> tuple[str, str, str]:
+    """Serial number, hardware ID and hash of the key in an identity that :func:`is_issued_by` has read."""
+    parsed = x509.load_der_x509_certificate(certificate)
+    serials = [str(one.value) for one in parsed.subject.get_attributes_for_oid(NameOID.SERIAL_NUMBER)]
+    names = [
+        name.value
+        for extension in parsed.extensions
+        if isinstance(extension.value, x509.SubjectAlternativeName)
+        for name in extension.value.get_values_for_type(x509.OtherName)
+        if name.type_id == _HARDWARE_MODULE_NAME
+    ]
+    spki = parsed.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    # HardwareModuleName (RFC 4108 section 5) is an OID and an OCTET STRING of less than 128 bytes, so each length is
+    # one byte and the hardware ID is what follows the OID and two bytes more.
+    hardware_ids = [value[6 + value[3] :].hex() for value in names if len(value) > 3]
+    return ",".join(serials), ",".join(hardware_ids), sha256_hex(spki)
+
+
+def check_firmware(found: BirthRecord, releases: Mapping[str, Image]) -> None:
+    """Raise :class:`LedgerError` unless the record's firmware is one of these verified images, by their SHA-256."""
+    image = releases.get(found.firmware.image_sha256)
+    if image is None:
+        raise LedgerError("the firmware of the record is not among the releases", subject=found.serial)
+    said = (found.firmware.image_hash, found.firmware.version, found.firmware.security_counter)
+    if said != (image.image_hash.hex(), str(image.version), image.security_counter):
+        raise LedgerError("the release is not what the record says of it", subject=found.serial)
+
+
+def releases_of_export(trust: Trust, folder: Path) -> dict[str, Image]:
+    """The images of an export by their SHA-256, each verified as a boot loader would.
+
+    Raises :class:`InputError` for one that would not boot.
+    """
+    images = {}
+    for path in sorted((folder / "releases").glob("*.bin")):
+        data = read_file(path)
+        try:
+            images[sha256_hex(data)] = mcuboot.verify(data, trust.firmware_key, least_security_counter=0)
+        except InputError as problem:
+            raise InputError(f"a unit would refuse it: {problem.what}", subject=str(path)) from None
+    return images
 
 
 def verify_inclusion(trust: Trust, record: bytes, proof: bytes) -> SignedCheckpoint:
@@ -88,12 +141,24 @@ def verify_inclusion(trust: Trust, record: bytes, proof: bytes) -> SignedCheckpo
     return checkpoint
 
 
-def verify_exported_unit(trust: Trust, folder: Path) -> tuple[BirthRecord, SignedCheckpoint]:
-    """One unit of an export, its three files checked against each other and against ``trust``."""
+def verify_exported_unit(
+    trust: Trust, releases: Mapping[str, Image], folder: Path
+) -> tuple[BirthRecord, SignedCheckpoint]:
+    """One unit of an export: its three files and its firmware, checked against each other and against ``trust``.
+
+    Raises as the functions above do, with the unit's folder in the subject.
+    """
     record = read_file(folder / "record.json", limit=MAX_FILE)
-    certificate = _certificate(read_file(folder / "cert.pem", limit=MAX_FILE), str(folder / "cert.pem"))
-    found = open_record(trust, record, certificate)
-    return found, verify_inclusion(trust, record, read_file(folder / "record.tlog-proof", limit=MAX_FILE))
+    proof = read_file(folder / "record.tlog-proof", limit=MAX_FILE)
+    try:
+        found = open_record(trust, record, exported_certificate(folder))
+        if found.serial != folder.name:
+            raise LedgerError("the record is another unit's", subject=found.serial)
+        check_firmware(found, releases)
+        return found, verify_inclusion(trust, record, proof)
+    except (InputError, LedgerError) as problem:
+        problem.subject = f"{folder}, {problem.subject}"
+        raise
 
 
 def exported_certificate(folder: Path) -> bytes:
@@ -104,5 +169,5 @@ def exported_certificate(folder: Path) -> bytes:
 def _certificate(pem: bytes, subject: str) -> bytes:
     try:
         return x509.load_pem_x509_certificate(pem).public_bytes(Encoding.DER)
-    except ValueError:
+    except (ValueError, x509.InvalidVersion):
         raise FormatError("not a certificate in PEM", subject=subject) from None

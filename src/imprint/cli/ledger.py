@@ -2,18 +2,20 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from imprint.authority.ledger.envelope import open_entry
+from imprint.authority.ledger.envelope import OpenedEntry, open_entry
 from imprint.authority.production.export import prove as prove_entry
 from imprint.cli.output import Json, note, show
 from imprint.cli.passphrase import PassphraseFd, PassphraseFile
-from imprint.cli.workspace_access import deciding, reading
-from imprint.encoding import parse_json_object
-from imprint.errors import InputError, LedgerError
-from imprint.storage.files import write_file
+from imprint.cli.workspace_access import deciding, reading, signed_head
+from imprint.encoding import canonical, parse_json_object
+from imprint.errors import FormatError, InputError, LedgerError
+from imprint.formats.note import parse_vkey
+from imprint.formats.tlog_proof import parse_proof, verify_proof
+from imprint.storage.files import read_file, write_file
 from imprint.verify_ledger import verify_ledger
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
@@ -25,6 +27,8 @@ Index = Annotated[int, typer.Argument(metavar="INDEX", min=0, help="The entry's 
 def verify(ctx: typer.Context, as_json: Json = False) -> None:
     """Replay every entry and compare: tables, blobs, tiles, checkpoints. Names the first row that differs.
 
+    Needs no passphrase, and changes nothing.
+
     Example: imprint ledger verify
     """
 
@@ -35,6 +39,8 @@ def verify(ctx: typer.Context, as_json: Json = False) -> None:
     found = verify_ledger(reading(ctx), progress)
     result = {"whole": True, "committed": found.committed, "integrated": found.integrated, "root": found.root.hex()}
     show(result, as_json=as_json)
+    if found.committed > found.integrated and not as_json:
+        note(f"{found.committed - found.integrated} entries are under no checkpoint yet")
 
 
 @app.command()
@@ -65,11 +71,11 @@ def list_(
     Example: imprint ledger list --from 100 --count 20
     """
     with reading(ctx).store.reading() as store:
-        rows = []
-        for index, data, _ in store.entries(start, start + count):
-            entry = parse_json_object(data, subject=f"entry {index}")
-            rows.append({"index": index, **{name: entry[name] for name in ("time", "type", "actor")}})
-        show({"entries": rows, "committed": store.size()}, as_json=as_json)
+        rows = [_public(row) for row in store.entries(start, start + count)]
+        committed = store.size()
+    show({"entries": rows, "committed": committed}, as_json=as_json)
+    if start + len(rows) < committed and not as_json:
+        note(f"Next: imprint ledger list --from {start + len(rows)}")
 
 
 @app.command("show")
@@ -81,9 +87,8 @@ def show_(ctx: typer.Context, index: Index, as_json: Json = False) -> None:
     with reading(ctx).store.reading() as store:
         row = next(store.entries(index, index + 1), None)
         if row is None:
-            raise InputError(f"there are {store.size()} entries", subject=f"entry {index}")
-        _, data, opening = row
-    entry = open_entry(data, opening, subject=f"entry {index}")
+            raise _no_entry(index, store.size())
+    entry = _open(row)
     names = ("type", "time", "actor", "leaf", "public", "private")
     show({"index": index, **{name: getattr(entry, name) for name in names}}, as_json=as_json)
 
@@ -93,20 +98,61 @@ def prove(
     ctx: typer.Context,
     index: Index,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the proof here")] = None,
+    as_json: Json = False,
 ) -> None:
-    """A proof that an entry is under the last checkpoint, in the format tlog-proof (c2sp.org).
+    """A proof that an entry is under the last checkpoint, in the format tlog-proof (c2sp.org), for readers offline.
 
     Example: imprint ledger prove 12 --out entry-12.tlog-proof
     """
     reader = reading(ctx)
-    head = reader.tree.head()
-    if head is None:
-        raise LedgerError("there is no checkpoint yet", next_step="Run 'imprint ledger checkpoint'")
+    head = signed_head(reader)
     with reader.store.reading() as store:
         if index >= store.size():
-            raise InputError(f"there are {store.size()} entries", subject=f"entry {index}")
+            raise _no_entry(index, store.size())
         proof = prove_entry(store, reader.tree, index, head).encode()
-    if out is None:
+    if out is not None:
+        write_file(out, proof)
+    if out is None and not as_json:
         typer.echo(proof.decode(), nl=False)
     else:
-        write_file(out, proof)
+        show({"index": index, "checkpoint": head.size, "proof": str(out or proof.decode())}, as_json=as_json)
+
+
+@app.command("check-proof")
+def check_proof(
+    ctx: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A tlog-proof with the entry in it")],
+    vkey: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The ledger's vkey; needs no workspace. Without it: this one's")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Check a proof: the entry in it is in the ledger, under a checkpoint that the ledger signed.
+
+    Example: imprint ledger check-proof entry-12.tlog-proof --vkey ledger/vkey
+    """
+    key = reading(ctx).ledger_key if vkey is None else parse_vkey(read_file(vkey).decode(errors="replace").strip())
+    proof = parse_proof(read_file(file))
+    if proof.extra is None:
+        raise FormatError("the proof does not carry the entry", subject=str(file))
+    head = verify_proof(proof, proof.extra, [key], origin=key.name)
+    entry = parse_json_object(proof.extra, subject="entry")
+    show({"index": proof.index, "checkpoint": head.size, "origin": head.origin, "entry": entry}, as_json=as_json)
+
+
+def _public(row: tuple[int, bytes, bytes]) -> dict[str, Any]:
+    entry = _open(row)
+    body = canonical(entry.public).decode() if entry.public else ""
+    return {"index": row[0], "time": entry.time, "type": entry.type, "actor": entry.actor, "body": body}
+
+
+def _open(row: tuple[int, bytes, bytes]) -> OpenedEntry:
+    index, data, opening = row
+    try:
+        return open_entry(data, opening, subject=f"entry {index}")
+    except FormatError as problem:
+        raise LedgerError(problem.what, subject=problem.subject, next_step="Run 'imprint ledger verify'") from None
+
+
+def _no_entry(index: int, size: int) -> InputError:
+    return InputError(f"the ledger has {size} entries, the first is 0", subject=f"entry {index}")

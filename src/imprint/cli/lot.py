@@ -15,7 +15,7 @@ from imprint.authority.production.reconciliation import unused
 from imprint.cli.output import Json, note, show
 from imprint.cli.passphrase import PassphraseFd, PassphraseFile
 from imprint.cli.recipe import read_recipe
-from imprint.cli.workspace_access import deciding, reading
+from imprint.cli.workspace_access import deciding, reading, signed_head
 from imprint.errors import RefusedError
 from imprint.protocol.refusals import Code
 from imprint.storage.folder import write_folder
@@ -151,15 +151,10 @@ def export_lot(reader: Reader, lot: str, folder: Path) -> int:
 
 def _export_files(reader: Reader, store: Reading, lot: str) -> Iterator[tuple[str, bytes]]:
     row = closed_lot(store, lot)
-    head = reader.tree.head()
-    if head is None:
-        raise RefusedError("there is no checkpoint yet", code=Code.NOT_COVERED, next_step=_CHECKPOINT)
+    head = signed_head(reader)
     yield from trust_files(reader.chain(), reader.public_key("firmware"), reader.public_key("record"))
     yield from ledger_files(head, f"{reader.ledger_key.encode()}\n".encode(), reader.read_ledger_file)
     yield from lot_files(store, reader.tree, row, head)
-
-
-_CHECKPOINT = "Run 'imprint ledger checkpoint'"
 
 
 def _lot(store: Reading, lot: str) -> Row:

@@ -9,12 +9,13 @@ import typer
 from imprint.authority.production.export import prove
 from imprint.authority.production.owner import find_unit
 from imprint.cli.output import Json, note, show
-from imprint.cli.workspace_access import reading, told
+from imprint.cli.workspace_access import reading, signed_head, told
 from imprint.errors import InputError, RefusedError
-from imprint.formats.birth_record import BirthRecord
 from imprint.protocol.refusals import Code
 from imprint.verify_record import (
+    check_firmware,
     open_record,
+    releases_of_export,
     trust_of_export,
     trust_of_workspace,
     verify_exported_unit,
@@ -42,7 +43,7 @@ def show_(
                 f"unit {serial} is {unit['state']}, so it has no record", code=Code.WRONG_STATE, subject=serial
             )
         envelope, certificate = store.blob(unit["record"]), store.blob(unit["certificate"])
-    show(record_fields(open_record(trust_of_workspace(reader), envelope, certificate)), as_json=as_json)
+    show(asdict(open_record(trust_of_workspace(reader), envelope, certificate)), as_json=as_json)
 
 
 @app.command()
@@ -56,7 +57,7 @@ def verify(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Check records: signature, certificate chain, and that their completion is in the ledger.
+    """Check records: signature, certificate chain, firmware, and that their completion is in the ledger.
 
     Example: imprint record verify --export ./lot-2026-11
     """
@@ -66,7 +67,7 @@ def verify(
         rows = _verify_workspace(ctx)
     else:
         rows = _verify_export(export, file)
-    show({"verified": len(rows), "records": rows} if as_json else {"verified": len(rows)}, as_json=as_json)
+    show({"verified": len(rows), "records": rows}, as_json=as_json)
     if export is not None and not as_json:
         note("Compare root.pem and ledger/vkey with what the product's owner told you")
 
@@ -76,30 +77,25 @@ def _verify_export(export: Path, files: list[Path] | None) -> list[dict[str, Any
     folders = [path.parent for path in files] if files else sorted((export / "units").glob("*"))
     if not folders:
         raise InputError("there are no units in it", subject=str(export), next_step="Is this the export of a lot?")
+    releases = releases_of_export(trust, export)
     rows = []
     for folder in folders:
-        record, checkpoint = verify_exported_unit(trust, folder)
-        if folder.name != record.serial:
-            raise InputError(f"this is the record of {record.serial}", subject=str(folder))
+        record, checkpoint = verify_exported_unit(trust, releases, folder)
         rows.append({"serial": record.serial, "hardware_id": record.hardware_id, "checkpoint": checkpoint.size})
     return rows
 
 
 def _verify_workspace(ctx: typer.Context) -> list[dict[str, Any]]:
     reader = reading(ctx)
-    trust, head = trust_of_workspace(reader), reader.tree.head()
+    trust, head = trust_of_workspace(reader), signed_head(reader)
     rows = []
     with reader.store.reading() as store:
-        for unit in store.find("units", state="complete"):
+        for unit in sorted(store.find("units", state="complete"), key=lambda unit: str(unit["serial"])):
             envelope = store.blob(unit["record"])
             record = open_record(trust, envelope, store.blob(unit["certificate"]))
-            if head is not None:
-                proof = prove(store, reader.tree, store.index(unit["complete_leaf"]), head)
-                verify_inclusion(trust, envelope, proof.encode())
-            rows.append({"serial": record.serial, "hardware_id": record.hardware_id})
+            sha256 = record.firmware.image_sha256
+            check_firmware(record, {sha256: reader.catalogue.image(store, sha256)})
+            proof = prove(store, reader.tree, store.index(unit["complete_leaf"]), head)
+            verify_inclusion(trust, envelope, proof.encode())
+            rows.append({"serial": record.serial, "hardware_id": record.hardware_id, "checkpoint": head.size})
     return rows
-
-
-def record_fields(record: BirthRecord) -> dict[str, Any]:
-    """A record as a result."""
-    return asdict(record)

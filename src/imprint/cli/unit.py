@@ -1,6 +1,7 @@
 """``imprint unit``: single units."""
 
 import asyncio
+import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,18 +10,21 @@ import typer
 from imprint.authority.decisions.changes import Row
 from imprint.authority.decisions.transaction import Reading
 from imprint.authority.production.commands import ClearUnit, ScrapUnit
+from imprint.authority.production.life_cycle import State
 from imprint.authority.production.owner import find_unit
 from imprint.cli.output import Json, note, show
 from imprint.cli.passphrase import PassphraseFd, PassphraseFile
 from imprint.cli.workspace_access import deciding, reading, told
-from imprint.errors import RefusedError, UnitFailed
+from imprint.errors import InputError, RefusedError, UnitFailed
 from imprint.formats.birth_record import BirthRecord
+from imprint.protocol.evidence import Grade
 from imprint.protocol.refusals import Code
 from imprint.station.fixture import DEFAULT_BAUD
 from imprint.station.inspection import Inspected, inspect_unit
 from imprint.verify_record import (
     exported_certificate,
     open_record,
+    releases_of_export,
     trust_of_export,
     trust_of_workspace,
     verify_exported_unit,
@@ -31,6 +35,7 @@ app = typer.Typer(add_completion=False, no_args_is_help=True)
 Serial = Annotated[str, typer.Argument(metavar="SERIAL", help="The unit's serial number")]
 Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; it is kept in the ledger")]
 
+MOST_REASON = 500
 _SHOWN = ("serial", "hardware_id", "lot", "state", "contested", "station")
 
 
@@ -38,14 +43,14 @@ _SHOWN = ("serial", "hardware_id", "lot", "state", "contested", "station")
 def list_(
     ctx: typer.Context,
     lot: Annotated[str | None, typer.Option("--lot", metavar="LOT", help="Only of this lot")] = None,
-    state: Annotated[str | None, typer.Option("--state", metavar="STATE", help="Only in this state")] = None,
+    state: Annotated[State | None, typer.Option("--state", help="Only in this state")] = None,
     as_json: Json = False,
 ) -> None:
     """Units, with where they are in their life.
 
     Example: imprint unit list --lot 2026-11 --state quarantined
     """
-    where = {name: value for name, value in (("lot", lot), ("state", state)) if value is not None}
+    where = {name: str(value) for name, value in (("lot", lot), ("state", state)) if value is not None}
     with reading(ctx).store.reading() as store:
         rows = [_brief(row) for row in store.find("units", **where)]
     show({"units": sorted(rows, key=lambda row: str(row["serial"]))}, as_json=as_json)
@@ -65,8 +70,10 @@ def show_(
         row = _find(store, unit)
         certificate = store.get("certificates", number=row["number"])
         revoked = certificate["revoked"] if certificate else None
-    hidden = ("challenge", "live")
-    show({**{k: v for k, v in row.items() if k not in hidden}, "revoked": revoked}, as_json=as_json)
+    hidden = ("challenge", "live", "unit_values")
+    stored = {name: value for name, value in row.items() if name not in hidden}
+    values = json.loads(row["unit_values"])
+    show({**stored, "contested": bool(row["contested"]), "revoked": revoked, "values": values}, as_json=as_json)
 
 
 @app.command()
@@ -89,7 +96,11 @@ def verify(
     show({"serial": record.serial, "hardware_id": record.hardware_id, "checks": rows}, as_json=as_json)
     bad = [row["claim"] for row in rows if not row["same"]]
     if bad:
-        raise UnitFailed(f"the board differs from its record in {', '.join(bad)}", subject=record.serial)
+        raise UnitFailed(
+            f"the board differs from its record in {', '.join(bad)}",
+            subject=record.serial,
+            next_step="Keep it aside: it was changed after it shipped, or it is not what shipped",
+        )
     if not as_json:
         note(f"This board is {record.serial}")
 
@@ -107,8 +118,9 @@ def scrap(
 
     Example: imprint unit scrap MP-000007 --reason "cracked board"
     """
+    command = ScrapUnit(serial=serial, reason=_reason(reason))
     with deciding(ctx, passphrase_file, passphrase_fd) as platform:
-        state = platform.command(ScrapUnit(serial=serial, reason=reason))
+        state = platform.command(command)
     show({"serial": serial, "state": state}, as_json=as_json)
 
 
@@ -125,40 +137,54 @@ def clear(
 
     Example: imprint unit clear MP-000007 --reason "port was dirty, board is the original"
     """
+    command = ClearUnit(serial=serial, reason=_reason(reason))
     with deciding(ctx, passphrase_file, passphrase_fd) as platform:
-        state = platform.command(ClearUnit(serial=serial, reason=reason))
+        state = platform.command(command)
     show({"serial": serial, "state": state}, as_json=as_json)
 
 
 def comparison(record: BirthRecord, inspected: Inspected) -> list[dict[str, Any]]:
-    """What the record says beside what the unit signed and its debug port showed."""
-    boot_key = next((one.value for one in record.evidence if one.claim == "boot-key"), "")
-    debug = next((one.value for one in record.evidence if one.claim == "debug"), "")
-    statement = inspected.statement
+    """What the record says beside what the unit signed and its debug port showed. Counters may have gone up."""
+    born_with = {one.claim: one.value for one in reversed(record.evidence)}  # the unit's own word is first
+    statement, firmware = inspected.statement, record.firmware
     pairs = [
-        ("certificate", record.certificate_sha256, statement.cert.hex(), "unit-signed"),
-        ("hardware-id", record.hardware_id, statement.hw.hex(), "unit-signed"),
-        ("firmware", record.firmware.image_hash, statement.image.hex(), "unit-signed"),
-        ("boot-key", boot_key, statement.boot_key.hex(), "unit-signed"),
-        ("debug", debug, inspected.debug, "unit-signed"),
+        ("certificate", record.certificate_sha256, statement.cert.hex()),
+        ("hardware-id", record.hardware_id, statement.hw.hex()),
+        ("firmware", firmware.image_hash, statement.image.hex()),
+        ("boot-key", born_with.get("boot-key", ""), statement.boot_key.hex()),
+        ("debug", born_with.get("debug", ""), inspected.debug),
     ]
+    counters = [
+        ("security counter", firmware.security_counter, statement.security),
+        ("session counter", record.session_counter, statement.session),
+    ]
+    rows = [_row(claim, wanted, found, wanted == found) for claim, wanted, found in pairs]
+    rows += [_row(claim, f"at least {least}", str(found), found >= least) for claim, least, found in counters]
     if inspected.probed is not None:
-        pairs.append(("debug", debug, inspected.probed, "station-observed"))
-    return [
-        {"claim": claim, "record": wanted, "board": found, "grade": grade, "same": wanted == found}
-        for claim, wanted, found, grade in pairs
-    ]
+        wanted = born_with.get("debug", "")
+        rows.append(_row("debug port", wanted, inspected.probed, wanted == inspected.probed, Grade.STATION_OBSERVED))
+    return rows
+
+
+def _row(claim: str, wanted: str, found: str, same: bool, grade: Grade = Grade.UNIT_SIGNED) -> dict[str, Any]:
+    return {"claim": claim, "same": same, "grade": grade.value, "record": wanted, "board": found}
 
 
 def _stored_record(ctx: typer.Context, inspected: Inspected) -> BirthRecord:
     reader = reading(ctx)
     with reader.store.reading() as store:
         row = _find(store, inspected.statement.hw.hex())
-        if row["record"] is None:
-            raise RefusedError(f"unit {row['serial']} is {row['state']}: it has no record", code=Code.WRONG_STATE)
+        if row["state"] != State.COMPLETE:
+            raise RefusedError(
+                f"it is {row['state']}, so nothing vouches for it",
+                code=Code.WRONG_STATE,
+                subject=f"unit {row['serial']}",
+            )
         envelope, certificate = store.blob(row["record"]), store.blob(row["certificate"])
     record = open_record(trust_of_workspace(reader), envelope, certificate)
     inspected.check_signature(certificate)
+    if row["contested"]:
+        note(f"Another board has claimed to be {row['serial']}; this one holds its key")
     return record
 
 
@@ -167,7 +193,7 @@ def _exported_record(export: Path, inspected: Inspected) -> BirthRecord:
     for folder in sorted((export / "units").glob("*")):
         certificate = exported_certificate(folder)
         if inspected.certificate == certificate:
-            record, _ = verify_exported_unit(trust, folder)
+            record, _ = verify_exported_unit(trust, releases_of_export(trust, export), folder)
             inspected.check_signature(certificate)
             return record
     raise UnitFailed("no unit of this export has the board's certificate", subject=str(export))
@@ -180,3 +206,9 @@ def _find(store: Reading, name: str) -> Row:
 
 def _brief(row: Row) -> dict[str, Any]:
     return {**{name: row[name] for name in _SHOWN}, "contested": bool(row["contested"])}
+
+
+def _reason(text: str) -> str:
+    if not text.strip() or len(text) > MOST_REASON:
+        raise InputError(f"a reason has 1 to {MOST_REASON} characters", subject="--reason")
+    return text

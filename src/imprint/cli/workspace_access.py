@@ -12,6 +12,8 @@ from imprint.authority.decisions.outcome import Refusal
 from imprint.cli import workspace_folder
 from imprint.cli.passphrase import read_passphrase
 from imprint.errors import RefusedError
+from imprint.formats.checkpoint import SignedCheckpoint
+from imprint.protocol.refusals import Code
 
 T = TypeVar("T")
 
@@ -30,6 +32,16 @@ def deciding(ctx: typer.Context, passphrase_file: Path | None, passphrase_fd: in
 
     with open_platform(workspace_folder(ctx), passphrase) as platform:
         yield platform
+
+
+def signed_head(reader: Reader) -> SignedCheckpoint:
+    """The last checkpoint. Raises :class:`RefusedError` when there is none yet."""
+    head = reader.tree.head()
+    if head is None:
+        raise RefusedError(
+            "there is no checkpoint yet", code=Code.NOT_COVERED, next_step="Run 'imprint ledger checkpoint'"
+        )
+    return head
 
 
 def told(ask: Callable[[], T]) -> T:

@@ -3,7 +3,7 @@
 import secrets
 from dataclasses import dataclass
 
-from imprint.errors import UnitFailed
+from imprint.errors import FormatError, UnitFailed, UnitRefused
 from imprint.formats.provisioning_group import STATEMENT_CONTEXT, DebugLevel, UnitStatement
 from imprint.keys.verify import verify
 from imprint.station.runner import bench_beside
@@ -56,12 +56,22 @@ async def inspect_unit(port: str, *, baud: int) -> Inspected:
         return Inspected(
             certificate=await target.certificate(),
             nonce=nonce,
-            statement=UnitStatement.decode(proof.statement),
+            statement=_decode(proof.statement, port),
             encoded=proof.statement,
             signature=proof.signature,
             probed=(await bench.attach()).name.lower() if bench is not None else None,
         )
+    except UnitRefused as problem:
+        problem.next_step = problem.next_step or "A board that was never imprinted has no key to prove itself with"
+        raise
     finally:
         await target.close()
         if bench is not None:
             bench.close()
+
+
+def _decode(statement: bytes, port: str) -> UnitStatement:
+    try:
+        return UnitStatement.decode(statement)
+    except FormatError as problem:
+        raise UnitFailed(f"the board's signed statement makes no sense: {problem.what}", subject=port) from None
