@@ -4,6 +4,7 @@ A noun's module has an ``app``, a :class:`typer.Typer` made with ``add_completio
 succeeded and raise an :class:`imprint.errors.ImprintError` when not; :mod:`imprint.cli.errors` does the rest.
 """
 
+import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -100,6 +101,7 @@ def run(args: Sequence[str]) -> None:
 
 
 def main() -> None:
-    """The program: runs its command line, reports an error, exits."""
+    """The program: runs its command line, reports an error, exits. SIGTERM stops it as Ctrl-C does."""
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     args = sys.argv[1:]
     sys.exit(exit_code_of(lambda: run(args), as_json="--json" in args))
