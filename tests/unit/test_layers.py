@@ -54,7 +54,7 @@ OWNERS = {
 PURE = ("errors", "encoding", "clock", "formats", "protocol")
 EFFECTS = frozenset(
     {"asyncio", "logging", "os", "pathlib", "random", "secrets", "shutil", "signal", "socket", "sqlite3"}
-    | {"structlog", "subprocess", "sys", "tempfile", "threading", "time"}
+    | {"subprocess", "sys", "tempfile", "threading", "time"}
 )
 TALKATIVE = frozenset({"print", "input", "exit", "quit", "breakpoint", "sys.exit", "os._exit"})
 MAY_TALK = ("cli", "__main__")

@@ -11,7 +11,7 @@ import typer
 from imprint import cli
 from imprint.cli import NOUNS, Noun, load, run, workspace_folder
 
-HEAVY = ("cryptography", "pydantic", "sqlalchemy", "smp", "smpclient", "cbor2", "structlog", "asyncio")
+HEAVY = ("cryptography", "pydantic", "sqlalchemy", "smp", "smpclient", "cbor2", "asyncio")
 
 
 @pytest.mark.parametrize("noun", NOUNS, ids=lambda noun: noun.name)
