@@ -17,7 +17,9 @@ from imprint.cli.passphrase import PassphraseFd, PassphraseFile
 from imprint.cli.recipe import read_recipe
 from imprint.cli.workspace_access import deciding, reading, signed_head
 from imprint.errors import RefusedError
+from imprint.formats.mcuboot import parse_version
 from imprint.protocol.refusals import Code
+from imprint.station.recipe import check_fits, parse_recipe
 from imprint.storage.folder import write_folder
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
@@ -45,24 +47,37 @@ def create(
     Example: imprint lot create 2026-11 --product thermostat --count 500 --release 1.0.0 --diagnostic 0.9.0
     """
     name, data = read_recipe(recipe)
+    command = CreateLot(
+        lot=lot,
+        product=product,
+        count=count,
+        recipe=data,
+        recipe_name=name,
+        firmware=str(parse_version(release)),
+        diagnostic=None if diagnostic is None else str(parse_version(diagnostic)),
+    )
+    _refuse_misfit(reading(ctx), command)
     with deciding(ctx, passphrase_file, passphrase_fd) as platform:
-        command = CreateLot(
-            lot=lot,
-            product=product,
-            count=count,
-            recipe=data,
-            recipe_name=name,
-            firmware=full_version(release),
-            diagnostic=full_version(diagnostic) if diagnostic else None,
-        )
         platform.command(command)
         with platform.reader.store.reading() as store:
             show(_summary(_lot(store, lot)), as_json=as_json)
+    if not as_json:
+        note(f"Next: imprint station run --lot {lot} --fixture PORT")
 
 
-def full_version(text: str) -> str:
-    """``1.2.3`` as the image says it: ``1.2.3+0``."""
-    return text if "+" in text else f"{text}+0"
+def _refuse_misfit(reader: Reader, command: CreateLot) -> None:
+    """A lot pins its recipe for good. Whether the product exists is the authority's to say."""
+    with reader.store.reading() as store:
+        if store.get("products", product=command.product) is None:
+            return
+        product = reader.catalogue.product(store, command.product)
+    check_fits(
+        parse_recipe(command.recipe, name=command.recipe_name),
+        name=command.recipe_name,
+        key_origin=product.profile.key_origin,
+        has_diagnostic=command.diagnostic is not None,
+        least_grades=product.least_grades(),
+    )
 
 
 @app.command("list")
@@ -83,8 +98,17 @@ def show_(ctx: typer.Context, lot: Lot, as_json: Json = False) -> None:
     """
     with reading(ctx).store.reading() as store:
         row = _lot(store, lot)
-        pinned = {name: row[name] for name in ("recipe_name", "recipe", "profile", "firmware", "diagnostic")}
-        show({**_summary(row), "pinned_sha256": pinned}, as_json=as_json)
+        images = {name: _release(store, row, name) for name in ("firmware", "diagnostic")}
+    pinned = {"recipe": {"name": row["recipe_name"], "sha256": row["recipe"]}, "profile_sha256": row["profile"]}
+    show({**_summary(row), **pinned, **images}, as_json=as_json)
+
+
+def _release(store: Reading, lot: Row, name: str) -> dict[str, str] | None:
+    if lot[name] is None:
+        return None
+    role = "production" if name == "firmware" else name
+    (release,) = store.find("releases", product=lot["product"], role=role, image=lot[name])
+    return {"version": release["version"], "sha256": release["image"]}
 
 
 @app.command()
@@ -114,6 +138,8 @@ def close(
         close_lot(platform, lot)
         with platform.reader.store.reading() as store:
             show({**reconciliation(store, _lot(store, lot)), "signed": True}, as_json=as_json)
+    if not as_json:
+        note(f"Next: imprint lot export {lot} DIR")
 
 
 @app.command()
@@ -130,7 +156,7 @@ def export(
     count = export_lot(reading(ctx), lot, folder)
     show({"lot": lot, "export": str(folder.absolute()), "files": count}, as_json=as_json)
     if not as_json:
-        note(f"Check it with: imprint record verify --export {folder} {folder}/units/*/record.json")
+        note(f"Check it with: imprint record verify --export {folder}")
 
 
 def close_lot(platform: Platform, lot: str) -> None:

@@ -1,5 +1,6 @@
 """A recipe: the ordered steps for a product, as data. ``docs/formats/recipe.md`` is the specification."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -10,7 +11,6 @@ from imprint.errors import RecipeError
 from imprint.formats import yaml_document
 from imprint.formats.yaml_document import YamlDocument
 from imprint.protocol.intentions import KeyOrigin
-from imprint.protocol.port import LotPackage
 from imprint.station.recipe_order import find_disorder
 from imprint.station.steps import STEPS
 from imprint.station.steps.firmware import LoadOptions
@@ -91,29 +91,34 @@ def _step(document: YamlDocument, index: int, item: Any) -> RecipeStep:
     return RecipeStep(name=name, options=yaml_document.check(inner, step.options))
 
 
-def check_fits(recipe: Recipe, package: LotPackage) -> None:
-    """Raise :class:`RecipeError` when the lot cannot be made with this recipe."""
+def check_fits(
+    recipe: Recipe, *, name: str, key_origin: str, has_diagnostic: bool, least_grades: Collection[str]
+) -> None:
+    """Raise :class:`RecipeError` when a lot cannot be made with this recipe.
+
+    ``name`` is what errors call the recipe; ``least_grades`` holds the claims for which the product asks evidence.
+    """
     names = recipe.step_names
-    preprovisioned = package.key_origin == KeyOrigin.PREPROVISIONED
+    preprovisioned = key_origin == KeyOrigin.PREPROVISIONED
     wanted, other = ("check-identity", "make-key") if preprovisioned else ("make-key", "check-identity")
     if other in names:
         raise RecipeError(
-            f"the profile's key origin is {package.key_origin}, but the recipe has '{other}'",
-            subject=package.recipe_name,
+            f"the profile's key origin is {key_origin}, but the recipe has '{other}'",
+            subject=name,
             next_step=f"Use '{wanted}', or another profile",
         )
     diagnostic = any(
         isinstance(step.options, LoadOptions) and step.options.image == "diagnostic" for step in recipe.steps
     )
-    if diagnostic and package.diagnostic is None:
+    if diagnostic and not has_diagnostic:
         raise RecipeError(
             "the recipe loads the diagnostic image, and the lot has none",
-            subject=package.recipe_name,
-            next_step="Create the lot with a diagnostic release",
+            subject=name,
+            next_step="Create the lot with --diagnostic VERSION, or use a recipe that does not load it",
         )
-    if "debug" in package.least_grades and "lock-debug" not in names:
+    if "debug" in least_grades and "lock-debug" not in names:
         raise RecipeError(
             "the product asks for evidence of a locked debug port, and the recipe does not lock it",
-            subject=package.recipe_name,
+            subject=name,
             next_step="Add 'lock-debug', or set the product's evidence for 'debug' to none",
         )

@@ -44,7 +44,13 @@ async def run_fixtures(
     :class:`imprint.errors.FormatError` before any unit is touched, when recipe and lot do not fit together.
     """
     recipe = parse_recipe(package.recipe, name=package.recipe_name)
-    check_fits(recipe, package)
+    check_fits(
+        recipe,
+        name=package.recipe_name,
+        key_origin=package.key_origin,
+        has_diagnostic=package.diagnostic is not None,
+        least_grades=package.least_grades,
+    )
     for image in (package.firmware, package.diagnostic):
         if image is not None:
             parse(image)

@@ -1,15 +1,12 @@
 """Recipes: what is accepted, and that every mistake is told with its line."""
 
 from contextlib import suppress
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from imprint.errors import RecipeError
-from imprint.protocol.evidence import Grade
-from imprint.protocol.port import LotPackage
 from imprint.station.recipe import SHIPPED, Recipe, check_fits, parse_recipe
 from imprint.station.steps import STEPS
 
@@ -144,43 +141,39 @@ def test_orders_that_make_no_sense_are_told_with_their_line(steps: list[str], in
     assert error.subject == f"r.yaml:{(index % len(steps)) + 4}"
 
 
-def package(**changes: object) -> LotPackage:
-    lot = LotPackage(
-        lot="L",
-        product="p",
-        recipe=b"",
-        recipe_name="r.yaml",
-        firmware=b"",
-        diagnostic=b"",
-        boot_key=b"",
-        key_algorithm="p256",
-        key_origin="device",
-        scanned_serials=False,
-        least_grades={"debug": Grade.STATION_OBSERVED},
-    )
-    return replace(lot, **changes)  # type: ignore[arg-type]
-
-
 def good() -> Recipe:
     return parse_recipe(recipe_of(GOOD), name="r.yaml")
 
 
+def check_with(recipe: Recipe, *, key_origin: str = "device", has_diagnostic: bool = True) -> None:
+    check_fits(recipe, name="r.yaml", key_origin=key_origin, has_diagnostic=has_diagnostic, least_grades={"debug"})
+
+
 def test_a_recipe_that_fits_its_lot() -> None:
-    check_fits(good(), package())
+    check_with(good())
+
+
+def test_a_recipe_for_keys_from_elsewhere() -> None:
+    with pytest.raises(RecipeError, match="key origin is preprovisioned"):
+        check_with(good(), key_origin="preprovisioned")
+
+
+def test_a_recipe_that_loads_what_the_lot_has_not() -> None:
+    with pytest.raises(RecipeError, match="the lot has none") as caught:
+        check_with(good(), has_diagnostic=False)
+    assert "--diagnostic" in caught.value.next_step
 
 
 @pytest.mark.parametrize(
-    ("lot", "steps", "what"),
+    ("steps", "what"),
     [
-        (package(key_origin="preprovisioned"), GOOD, "key origin is preprovisioned"),
-        (package(), [s if s != "make-key" else "check-identity" for s in GOOD], "key origin is device"),
-        (package(diagnostic=None), GOOD, "the lot has none"),
-        (package(), without("lock-debug"), "does not lock it"),
+        ([s if s != "make-key" else "check-identity" for s in GOOD], "key origin is device"),
+        (without("lock-debug"), "does not lock it"),
     ],
 )
-def test_a_recipe_that_does_not_fit_its_lot(lot: LotPackage, steps: list[str], what: str) -> None:
+def test_a_recipe_that_does_not_fit_its_product(steps: list[str], what: str) -> None:
     with pytest.raises(RecipeError, match=what):
-        check_fits(parse_recipe(recipe_of(steps), name="r.yaml"), lot)
+        check_with(parse_recipe(recipe_of(steps), name="r.yaml"))
 
 
 @given(st.binary(max_size=300))
