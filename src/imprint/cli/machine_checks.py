@@ -14,7 +14,6 @@ from typing import Final
 from cryptography.hazmat.backends.openssl import backend
 from serial.tools.list_ports import comports
 
-import imprint
 from imprint.cli.finding import Finding, Status
 from imprint.clock import to_text
 
@@ -32,7 +31,7 @@ def machine_checks(folder: Path, now: datetime) -> Iterator[Finding]:
     yield check_libraries(metadata.requires("imprint") or ())
     yield Finding(check="OpenSSL", found=f"{backend.openssl_version_text()}, the one that signs")
     yield Finding(check="SQLite", found=sqlite3.sqlite_version)
-    yield check_clock(now, datetime.fromtimestamp(Path(imprint.__file__).stat().st_mtime, UTC), "the program's files")
+    yield check_clock(now, datetime.fromtimestamp(Path(__file__).stat().st_mtime, UTC), "the program's files")
     yield check_disk(folder, shutil.disk_usage(folder).free)
     yield check_ports([port.device for port in comports()])
     yield from map(check_judge, _JUDGES)
