@@ -10,15 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import create_engine
-from sqlalchemy.pool import StaticPool
-
 from imprint.authority.decisions.changes import Change
 from imprint.authority.ledger.envelope import OpenedEntry, open_entry
 from imprint.encoding import sha256_hex
 from imprint.errors import ConflictError, ImprintError, LedgerError
 from imprint.storage.database import apply_changes
-from imprint.storage.statements import columns_of, select_sql
+from imprint.storage.statements import columns_of, create_sql, select_sql
 from imprint.storage.tables import metadata
 
 Progress = Callable[[int], None]
@@ -65,12 +62,9 @@ _RESTORE: Final = "Keep this database as evidence and restore a backup"
 
 
 def _empty_database() -> sqlite3.Connection:
-    engine = create_engine("sqlite://", poolclass=StaticPool)
-    metadata.create_all(engine)
-    connection = engine.raw_connection().driver_connection
-    if not isinstance(connection, sqlite3.Connection):
-        raise AssertionError("the replay runs on SQLite")
-    connection.isolation_level = None
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    for statement in create_sql():
+        connection.execute(statement)
     connection.execute("BEGIN")
     return connection
 

@@ -8,12 +8,22 @@ from typing import Any, Final
 
 from sqlalchemy import ClauseElement, bindparam, insert, select, update
 from sqlalchemy.dialects import sqlite
+from sqlalchemy.schema import CreateIndex, CreateTable
 
 from imprint.storage.tables import metadata
 
 _DIALECT: Final = sqlite.dialect()
 
 Names = tuple[str, ...]
+
+
+@cache
+def create_sql() -> Names:
+    """CREATE for every table and index."""
+    tables = metadata.sorted_tables
+    made = (CreateTable(table) for table in tables)
+    indexed = (CreateIndex(index) for table in tables for index in sorted(table.indexes, key=lambda one: str(one.name)))
+    return tuple(str(element.compile(dialect=_DIALECT)) for element in (*made, *indexed))
 
 
 @cache
