@@ -15,7 +15,7 @@ export PIP_CONSTRAINT := constraints.txt
 export PIP_BUILD_CONSTRAINT := constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo check test bench lock clean
+.PHONY: help setup demo check test fuzz bench lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 10
@@ -40,11 +40,14 @@ check: setup  ## format, lint, types, layers, unit tests: under a minute
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/pytest tests/unit
+	$(BIN)/pytest -n 2 tests/unit
 
 test: check  ## everything
 	.ci/packages openssl strace firmware-microbit-micropython
 	$(BIN)/pytest -n 2 tests --ignore=tests/unit
+
+fuzz: setup  ## the long form of every test with random values: 5,000 examples each, about an hour
+	IMPRINT_EXAMPLES=long $(BIN)/pytest -n 2 -m hypothesis tests
 
 bench: setup  ## rates, as ratios to a limit or a peer measured in the same run
 	$(BIN)/python -m benchmarks

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from imprint.encoding import sha256
@@ -224,7 +224,6 @@ def test_other_versions_are_format_errors(text: str) -> None:
         mcuboot.parse_version(text)
 
 
-@settings(max_examples=300, deadline=None)
 @given(st.binary(max_size=80), st.binary(max_size=200), st.integers(0, 400))
 def test_hostile_bytes_give_an_image_or_a_typed_error(head: bytes, tail: bytes, cut: int) -> None:
     for data in (head + tail, IMAGE[:cut] + head, IMAGE[:32] + head + IMAGE[32 + len(head) :]):

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import partial
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from virtual_bench import OTHER_KEY, SLOT_SIZE, image, spki
 
@@ -158,7 +158,6 @@ def test_the_sweep_catches_a_loader_that_forgets_the_new_image_too_early() -> No
     assert "none" in sweep(hasty, lambda: flash_with(OLD, NEW))
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.lists(st.integers(0, 200), max_size=6))
 def test_power_lost_again_and_again_ends_with_the_new_image(losses: list[int]) -> None:
     slots, supply = flash_with(OLD, NEW)

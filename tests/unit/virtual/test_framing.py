@@ -3,7 +3,7 @@
 import os
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from smp import packet
 
@@ -68,7 +68,6 @@ def test_a_damaged_message_never_arrives_as_another(message: bytes, data: st.Dat
         assert found.data == message or not found.is_whole
 
 
-@settings(max_examples=300)
 @given(
     st.lists(st.one_of(st.binary(max_size=60), st.sampled_from([b"\x06\x09", b"\x04\x14", b"\n", b"AAAA", b"AGQ="])))
 )

@@ -5,7 +5,7 @@ from typing import Any
 
 import cbor2
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from smp import os_management, settings_management
 from smp.error import MGMT_ERR
@@ -140,7 +140,6 @@ fields = st.dictionaries(
 )
 
 
-@settings(max_examples=120, deadline=None)
 @given(
     st.lists(
         st.tuples(
