@@ -88,14 +88,16 @@ def demo(
         with virtual_units(folder / "bench", units, faults) as ports:
             story.tell(f"The line runs: {units} units on {fixtures} fixtures")
             *line, clone = [Fixture(name=f"unit {number}", port=str(port)) for number, port in enumerate(ports)]
-            # The clone arrives after the shift, when the unit that it copies has left the line.
-            for shift in (line, [clone]):
-                run_station(platform, lot=LOT, fixtures=shift, station=STATION, at_once=fixtures, quiet=as_json)
+            run_station(platform, lot=LOT, fixtures=line, station=STATION, at_once=fixtures, quiet=as_json)
+            story.add("A last board comes in, after unit 0 has left the line as a good one")
+            run_station(platform, lot=LOT, fixtures=[clone], station=STATION, at_once=fixtures, quiet=as_json)
         story.tell("The lot is closed: every unit accounted for, the sum signed under a checkpoint that covers it")
         close_lot(platform, LOT)
     result = _result(workspace, folder / "export")
     if not as_json:
         show({name: value for name, value in result.items() if name != "ledger"}, as_json=False)
+        left, right = (" + ".join(str(result[name]) for name in names) for names in (_GIVEN, _ACCOUNTED))
+        story.add(f"{' + '.join(_GIVEN)} = {' + '.join(_ACCOUNTED)}: {left} = {right}")
     story.tell("One byte is changed in a copy of the database")
     story.add(f"ledger verify: {_tamper(workspace, folder / 'tampered')}")
     story.tell("Check it yourself, with programs that we did not write")
@@ -123,6 +125,8 @@ class Story:
         self._console.print(f"   {what}", soft_wrap=True)
 
 
+_GIVEN = ("granted", "refunded")
+_ACCOUNTED = ("shipped", "scrapped", "quarantined", "unused")
 _FAULT_WORDS = {
     "self-test": "fails its self-test",
     "false-lock": "says that it is locked while its debug port is open",
