@@ -41,6 +41,8 @@ def virtual(
 
     Each unit N is a serial port DIR/N that speaks SMP and a serial port DIR/N.bench for the fixture's relay and debug
     probe. They keep their state in DIR/units. Serves until Ctrl-C or SIGTERM.
+
+    Example: imprint virtual --dir ./bench --count 3
     """
     order = Order(
         folder=folder,

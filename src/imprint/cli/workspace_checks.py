@@ -21,8 +21,11 @@ _SOON: Final = timedelta(days=365)
 
 
 def workspace_checks(folder: Path, now: datetime) -> Iterator[Finding]:
-    """Every check of a workspace; a broken part fails its own check and leaves the others to run."""
-    yield attempt("settings", lambda: check_settings(folder))
+    """Every check of a workspace; a broken part fails its own check, and ends those that build on it."""
+    settings = attempt("settings", lambda: check_settings(folder))
+    yield settings
+    if settings.status is Status.FAIL:
+        return
     yield check_permissions(folder)
     yield check_root_key(folder)
     try:

@@ -56,7 +56,7 @@ class ScannedSerials(_Model):
 
 def _serials_kind(found: object) -> str:
     scanned = isinstance(found, ScannedSerials) or (isinstance(found, Mapping) and "scanned" in found)
-    return "scanned" if scanned else "made"
+    return "scanned serials" if scanned else "made serials"
 
 
 class AddressRange(_Model):
@@ -97,7 +97,8 @@ class ProductFile(_Model):
     description: str = Field(default="", max_length=500)
     identity: dict[str, Any]
     serials: Annotated[
-        Annotated[MadeSerials, Tag("made")] | Annotated[ScannedSerials, Tag("scanned")], Discriminator(_serials_kind)
+        Annotated[MadeSerials, Tag("made serials")] | Annotated[ScannedSerials, Tag("scanned serials")],
+        Discriminator(_serials_kind),
     ]
     values: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,31}$")], AddressRange | ValueList] = Field(
         default_factory=dict
