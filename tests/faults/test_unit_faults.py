@@ -47,7 +47,9 @@ def test_all_units_vanish_at_work(tmp_path: Path) -> None:
     """The bench loses its power: the process that serves all units is killed, and started again."""
     line = make_line(tmp_path, count=8)
     with served(line.bench, 8) as bench:
-        station = subprocess.Popen(line.station(range(8)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        station = subprocess.Popen(
+            line.station(range(8), "--at-once", "3"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
         while not line.journal().exists() or line.journal().read_bytes().count(b"certified") < 3:
             assert station.poll() is None, station.communicate()
             time.sleep(0.001)
