@@ -54,10 +54,11 @@ class Asker:
                     return await self._port.ask(request, intention)
             except (StorageError, TimeoutError) as problem:
                 if pause_s is None:
+                    told = problem if isinstance(problem, StorageError) else StorageError("no answer came in time")
                     raise StorageError(
-                        "the authority gave no answer, so the outcome is unknown",
+                        f"the outcome is unknown: {told.what}",
                         subject=request,
-                        next_step="Run the same unit again when the authority is back; nothing is lost",
+                        next_step=told.next_step or "Run the same unit again; nothing is lost",
                     ) from problem
                 await asyncio.sleep(pause_s)
         raise AssertionError("the last attempt returns or raises")

@@ -16,6 +16,7 @@ from imprint.station.journal_entry import Entry, decode_entry, encode_entry
 from imprint.station.run_history import RunHistory
 
 _READ_SIZE: Final = 1 << 20
+_CHECK_FOLDER: Final = "Check the folder: who owns it, its permissions, and the space on its disk"
 
 
 class Journal:
@@ -93,7 +94,9 @@ def open_journal(path: Path) -> Iterator[Journal]:
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     except OSError as problem:
-        raise StorageError(f"the journal does not open: {problem.strerror}", subject=str(path)) from problem
+        raise StorageError(
+            f"the journal does not open: {problem.strerror}", subject=str(path), next_step=_CHECK_FOLDER
+        ) from problem
     try:
         yield _locked(path, descriptor)
     finally:
@@ -111,7 +114,9 @@ def _locked(path: Path, descriptor: int) -> Journal:
         _sync_folder(path.parent)  # the file's name must be as durable as its lines
         return Journal(path, descriptor)
     except OSError as problem:
-        raise StorageError(f"the journal cannot be read: {problem.strerror}", subject=str(path)) from problem
+        raise StorageError(
+            f"the journal cannot be read: {problem.strerror}", subject=str(path), next_step=_CHECK_FOLDER
+        ) from problem
 
 
 def _sync_folder(folder: Path) -> None:

@@ -31,7 +31,7 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator["SqlReading"]:
         """A consistent view, on a connection of its own."""
-        with _storage_errors(self._path):
+        with database_errors(self._path):
             connection = self._connect()
             try:
                 connection.execute("BEGIN")
@@ -42,7 +42,7 @@ class Database:
     @contextmanager
     def writing(self) -> Iterator["SqlTransaction"]:
         """The only writer; use it from one thread. Durable when the context ends without an exception."""
-        with _storage_errors(self._path):
+        with database_errors(self._path):
             if self._writer is None:
                 self._writer = self._connect()
             connection = self._writer
@@ -185,11 +185,14 @@ _NEXT_STEPS: Final = (
     ("locked", "Another process has been writing for too long; stop it, then try again"),
     ("malformed", "Restore the database from a backup, then run 'imprint ledger verify'"),
     ("not a database", "Restore the database from a backup, then run 'imprint ledger verify'"),
+    ("no such table", "Restore the database from a backup, then run 'imprint ledger verify'"),
+    ("disk I/O", "The disk may be full or failing. Free some space or check it; nothing that was acknowledged is lost"),
 )
 
 
 @contextmanager
-def _storage_errors(path: Path) -> Iterator[None]:
+def database_errors(path: Path) -> Iterator[None]:
+    """Turn what SQLite says about the database at ``path`` into a :class:`StorageError` with what to do about it."""
     try:
         yield
     except sqlite3.Error as problem:

@@ -1,6 +1,7 @@
 """Creating the database and moving it to this version's schema (Alembic)."""
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
@@ -9,6 +10,7 @@ from alembic.config import Config
 from sqlalchemy import create_engine
 
 from imprint.errors import StorageError
+from imprint.storage.database import database_errors
 
 HEAD: Final = "0001"
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
@@ -37,15 +39,7 @@ def migrate(path: Path) -> None:
 
 
 def schema_version(path: Path) -> str:
-    """The version that the file says it has. :class:`StorageError` when it is not an Imprint database."""
-    try:
-        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
-        try:
-            rows = connection.execute("SELECT version_num FROM alembic_version").fetchall()
-        finally:
-            connection.close()
-    except sqlite3.Error as problem:
-        raise StorageError(
-            f"not an Imprint database: {problem}", subject=str(path), next_step="Restore it from a backup"
-        ) from problem
+    """The version that the database says it has. Raises :class:`StorageError` when it cannot be read."""
+    with database_errors(path), closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+        rows = connection.execute("SELECT version_num FROM alembic_version").fetchall()
     return ",".join(sorted(row[0] for row in rows))
