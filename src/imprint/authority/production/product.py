@@ -1,13 +1,16 @@
 """A product: the device type that a company builds, as its engineer describes it in YAML."""
 
+import base64
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509 import load_der_x509_certificate, load_pem_x509_certificate
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 
 from imprint.authority.production.pools import Pool, value_at
-from imprint.encoding import canonical
+from imprint.encoding import b64, canonical
 from imprint.errors import FormatError, RecipeError
 from imprint.formats.profile import Profile, parse_profile
 from imprint.formats.x509 import parse_serial
@@ -114,6 +117,21 @@ class ProductFile(_Model):
             raise ValueError(f"'{_SERIAL}' is the name of the serial numbers' own pool; choose another")
         return values
 
+    @field_validator("vendor_roots")
+    @classmethod
+    def _certificates(cls, roots: list[str]) -> list[str]:
+        """PEM or base64 of DER, kept as base64 of DER."""
+        try:
+            return [b64(_root_certificate(root)) for root in roots]
+        except ValueError:
+            raise ValueError("a vendor's root must be a certificate in PEM") from None
+
+    @model_validator(mode="after")
+    def _vouched(self) -> "ProductFile":
+        if self.identity.get("key_origin") == "preprovisioned" and not self.vendor_roots:
+            raise ValueError("keys of origin preprovisioned need vendor_roots: whose certificates are to be believed?")
+        return self
+
     @field_validator("evidence")
     @classmethod
     def _known(cls, evidence: dict[str, str]) -> dict[str, str]:
@@ -177,6 +195,12 @@ class Product:
     def _serial_pool(serials: MadeSerials) -> Pool:
         spec = {"prefix": serials.made, "first": serials.first, "width": serials.width}
         return Pool(pool=_SERIAL, kind="serial", size=serials.count, spec=spec)
+
+
+def _root_certificate(text: str) -> bytes:
+    if text.lstrip().startswith("-----BEGIN"):
+        return load_pem_x509_certificate(text.encode()).public_bytes(Encoding.DER)
+    return load_der_x509_certificate(base64.b64decode(text, validate=True)).public_bytes(Encoding.DER)
 
 
 def _value_pool(name: str, spec: AddressRange | ValueList) -> Pool:
