@@ -27,6 +27,14 @@ def verify_ledger(reader: Reader, progress: Callable[[int], None] = lambda _: No
     ``progress`` gets the number of entries replayed, now and then.
     """
     head = reader.tree.head()
+    with reader.store.reading() as store:
+        size = store.size()
+    if head is not None and size < head.size:  # before the replay, which would name a row that lacks these entries
+        raise LedgerError(
+            f"the database ends here, but the checkpoint covers {head.size} entries",
+            subject=f"entries row {size}",
+            next_step=_NEXT,
+        )
     leaves = replay(reader.workspace.database, entry_changes, progress).leaves
     if head is None:
         if leaves:
@@ -53,12 +61,6 @@ _NEXT = "Restore the newest copy of database and ledger folder; keep these as ev
 
 
 def _compare(leaves: Sequence[bytes], tree: Tree, checkpoint: Checkpoint, name: str) -> None:
-    if len(leaves) < checkpoint.size:
-        raise LedgerError(
-            f"the database ends here, but the checkpoint covers {checkpoint.size} entries",
-            subject=f"entries row {len(leaves)}",
-            next_step=_NEXT,
-        )
     if merkle.root_hash(leaves[: checkpoint.size]) == checkpoint.root:
         return
     for index in range(checkpoint.size):
