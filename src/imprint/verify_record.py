@@ -29,13 +29,22 @@ _HARDWARE_MODULE_NAME = x509.ObjectIdentifier("1.3.6.1.5.5.7.8.4")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trust:
-    """What a checker believes beforehand: certificates in DER, keys as SPKI in DER, and the ledger's key."""
+    """What a checker believes beforehand: certificates in DER, keys as SPKI in DER, and the ledger's key.
+
+    Raises :class:`LedgerError` unless ``ca`` was issued by ``root``, :class:`InputError` unless both may issue.
+    """
 
     root: bytes
     ca: bytes
     record_key: bytes
     firmware_key: bytes
     ledger_key: VerifierKey
+
+    def __post_init__(self) -> None:
+        for authority in (self.ca, self.root):
+            parse_ca_certificate(authority)  # a unit's certificate is issued under the root as well, and may not issue
+        if not (is_issued_by(self.ca, self.root) and is_issued_by(self.root, self.root)):
+            raise LedgerError("the device CA was not issued by the root", subject="ca.pem")
 
 
 def trust_of_export(folder: Path) -> Trust:
@@ -66,7 +75,7 @@ def trust_of_workspace(reader: Reader) -> Trust:
 
 
 def open_record(trust: Trust, record: bytes, certificate: bytes) -> BirthRecord:
-    """The record, signed by the record key, about this certificate (DER), which chains to the root.
+    """The record, signed by the record key, about this certificate (DER), which the device CA issued.
 
     Raises :class:`InputError` for a bad signature or form, :class:`LedgerError` for a mismatch.
     """
@@ -74,10 +83,8 @@ def open_record(trust: Trust, record: bytes, certificate: bytes) -> BirthRecord:
     found = birth_record.decode(payload)
     if sha256_hex(certificate) != found.certificate_sha256:
         raise LedgerError("the certificate is not the one in the record", subject=found.serial)
-    for authority in (trust.ca, trust.root):
-        parse_ca_certificate(authority)  # a unit's certificate chains to the root as well, and may not issue
-    if not (is_issued_by(certificate, trust.ca) and is_issued_by(trust.ca, trust.root)):
-        raise LedgerError("the certificate does not chain to the root", subject=found.serial)
+    if not is_issued_by(certificate, trust.ca):
+        raise LedgerError("the certificate was not issued by the device CA", subject=found.serial)
     if _named_in(certificate) != (found.serial, found.hardware_id, found.key.spki_sha256):
         raise LedgerError("the certificate names another unit or key than the record", subject=found.serial)
     return found
