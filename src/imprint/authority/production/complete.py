@@ -1,6 +1,7 @@
 """Completing: the evidence is judged, and the birth record is signed and logged."""
 
 import json
+from collections.abc import Container
 
 from imprint.authority.decisions.outcome import Event, Moment, Outcome, Refusal
 from imprint.authority.decisions.transaction import Reading
@@ -38,21 +39,22 @@ class CompleteRule:
             raise Refusal(Code.WRONG_STATE, f"unit {unit.row['serial']} has not been permitted to lock its debug port")
         statement = _statement(store, unit, request)
         found = [*unit_evidence(statement, moment.time), *station_evidence(request.observed, moment.actor)]
-        judge(found, self._expected(unit, "debug" in least), least)
+        judge(found, self._expected(unit, least), least)
         _check_counters(unit, statement, request)
         envelope = self._sign(_encoded(self._record(moment, store, unit, request, statement, found)))
         event = Event(UNIT_COMPLETED, unit.key(), public={"record": sha256_hex(envelope)}, blobs=(envelope,))
         return Outcome((event,), Completed(record=envelope))
 
-    def _expected(self, unit: HeldUnit, locked: bool) -> dict[str, str]:
-        expected = {
+    def _expected(self, unit: HeldUnit, least: Container[str]) -> dict[str, str]:
+        """A product may do without fuses: what it does not ask for may be as it is, and the record says how it is."""
+        fused = {"boot-key": self._boot_key_hash, "debug": "locked"}
+        return {
             "hardware-id": str(unit.row["hardware_id"]),
             "identity": str(unit.row["certificate"]),
             "firmware": unit.lot.firmware.image_hash.hex(),
-            "boot-key": self._boot_key_hash,
             "self-test": "passed",
+            **{claim: value for claim, value in fused.items() if claim in least},
         }
-        return {**expected, "debug": "locked"} if locked else expected
 
     def _sign(self, payload: bytes) -> bytes:
         return sign_envelope(IN_TOTO, payload, key_id=self._key_id, sign=self._signer.sign).encode()

@@ -4,13 +4,13 @@ The authority grades. What a unit's own signature covers is ``unit-signed``; wha
 ``station-observed``, whatever the station calls it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from imprint.authority.decisions.outcome import Refusal
 from imprint.formats.provisioning_group import STATEMENT_CONTEXT, DebugLevel, UnitStatement
 from imprint.keys.verify import verify
-from imprint.protocol.evidence import STRENGTH, Grade, Observation
+from imprint.protocol.evidence import CLAIMS, STRENGTH, Grade, Observation
 from imprint.protocol.refusals import Code
 
 DEBUG_NAMES = {DebugLevel.OPEN: "open", DebugLevel.RESTRICTED: "restricted", DebugLevel.LOCKED: "locked"}
@@ -36,8 +36,11 @@ def observed_fields(observed: Iterable[Observation]) -> list[dict[str, str]]:
     ]
 
 
-def station_evidence(observed: Iterable[Observation], station: str) -> list[Evidence]:
-    """What a station reported, graded."""
+def station_evidence(observed: Sequence[Observation], station: str) -> list[Evidence]:
+    """What a station reported, graded. Refuses what is not a claim: the record would carry it for good."""
+    for one in observed:
+        if one.claim not in CLAIMS:
+            raise Refusal(Code.BAD_REQUEST, f"'{one.claim[:40]}' is not a claim")
     return [
         Evidence(claim=one.claim, value=one.value, grade=_capped(one.grade), time=one.time, source=station)
         for one in observed
