@@ -60,10 +60,10 @@ serials: {made: "SN-", width: 4}
 values:
   mac: {kind: eui48, first: "02:00:5e:00:00:01", count: 1000}
 """
+OTHER_PRODUCT = PRODUCT.replace(b"lamp", b"toy").replace(b"SN-", b"TOY-").replace(b"5e:00", b"5e:01")
+OTHER_LOT = "lot-2"
 RECIPE = b"recipe: of the tests\n"
-SIGNERS = {
-    name: FileSigner(new_key("p256" if name in ("device-ca", "firmware") else "ed25519")) for name in (*KEY_NAMES, "x")
-}
+SIGNERS = {name: FileSigner(new_key("p256" if name in ("device-ca", "firmware") else "ed25519")) for name in KEY_NAMES}
 _ROOT = FileSigner(new_key())
 _numbers = count(1)
 
@@ -165,6 +165,13 @@ class Factory:
         """All rows with these values."""
         with self.reader.store.reading() as store:
             return store.find(table, **where)
+
+    def other_bench(self, more: bytes = b"", yaml: bytes = OTHER_PRODUCT) -> "Bench":
+        """A station on a lot of another product, with these lines in its file."""
+        self.add_product(yaml + more)
+        self.add_release(product="toy")
+        self.add_lot(OTHER_LOT, product="toy")
+        return self.bench(lot=OTHER_LOT)
 
     def unit(self, unit: SoftUnit) -> Row:
         """A unit's row."""
