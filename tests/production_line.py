@@ -99,10 +99,10 @@ def make_line(folder: Path, *, count: int, payload: bytes = bytes(range(256)) * 
 
 
 @contextmanager
-def served(folder: Path, count: int, *faults: str) -> Iterator[subprocess.Popen[str]]:
+def served(folder: Path, count: int, *faults: str, options: Sequence[str] = ()) -> Iterator[subprocess.Popen[str]]:
     """Virtual units at ``folder``, ready; their process. One that still runs at the end must end well."""
-    options = [text for fault in faults for text in ("--fault", fault)]
-    command = [*IMPRINT, "virtual", "--dir", str(folder), "--count", str(count), "--json", *options]
+    wrong = [text for fault in faults for text in ("--fault", fault)]
+    command = [*IMPRINT, "virtual", "--dir", str(folder), "--count", str(count), "--json", *wrong, *options]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
