@@ -119,7 +119,7 @@ def test_a_station_and_its_owner_leak_nothing(tmp_path: Path) -> None:
         keys_of(line.workspace, PASSPHRASE, ROOT_PASSPHRASE) | keys_of_units(line.bench), PASSPHRASE, ROOT_PASSPHRASE
     )
     assert b"SN-000001" in captured
-    assert b"PassphraseError" in captured
+    assert b"with this passphrase" in captured
     assert leaks(line.folder, searched, apart=(line.bench / "units",)) == []
     assert found_in(captured, searched) == []
 
@@ -168,10 +168,10 @@ def test_the_scan_finds_whole_keys(searched_demo: tuple[Path, list[Needle], byte
     folder, searched, _ = searched_demo
     for name, key in keys_of(folder / "workspace", PASSPHRASE, PASSPHRASE).items():
         for form, data in key_forms(key).items():
-            escaped = data.replace(b"\n", b"\\n")
-            for number, written in enumerate((data, escaped, base64.b64encode(data))):
+            again = base64.b64encode(data) if form.endswith("der") else data.replace(b"\n", b"\\n")
+            for written in (data, again):
                 (tmp_path / "file").write_bytes(b"{" + written + b"}")
-                assert any(name in one for one in leaks(tmp_path, searched, apart=())), (name, form, number)
+                assert any(name in one for one in leaks(tmp_path, searched, apart=())), (name, form)
 
 
 def test_an_argument_and_a_variable_are_seen(searched_demo: tuple[Path, list[Needle], bytes]) -> None:
