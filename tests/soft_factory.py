@@ -207,7 +207,7 @@ class Factory:
             assert sum(counted.values()) <= lot["granted"] + lot["refunded"]
 
     @contextmanager
-    def refuses(self, code: str, *, entries: int = 1) -> Iterator[None]:
+    def refuses(self, code: str) -> Iterator[None]:
         """What is asked inside is refused with this code, and that is logged; no state but what a refusal marks
         changes."""
         before = self.size()
@@ -217,7 +217,7 @@ class Factory:
         assert isinstance(problem, RefusedHere | RefusedError)
         assert problem.code == code, problem
         logged = self.entries()[before:]
-        assert [entry.type for entry in logged] == ["request.refused"] * entries
+        assert [entry.type for entry in logged] == ["request.refused"]
         assert logged[-1].private["code"] == code
 
     def stop(self) -> None:

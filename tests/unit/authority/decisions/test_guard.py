@@ -1,0 +1,120 @@
+"""No way back: an older database, an older folder, and a folder of another history."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from imprint.assemble import open_reader
+from imprint.authority.decisions.guard import refuse_rollback
+from imprint.errors import LedgerError
+from soft_factory import Factory, copied_factory, new_unit
+
+
+def guard(folder: Path) -> None:
+    reader = open_reader(folder)
+    with reader.store.reading() as store:
+        refuse_rollback(store, reader.tree, reader.outside_checkpoints())
+
+
+def keep_copy(factory: Factory) -> Path:
+    """Let checkpoints be kept beside the workspace, too."""
+    settings = factory.folder / "imprint.toml"
+    settings.write_text(
+        settings.read_text().replace("# checkpoint-copy", "checkpoint-copy").replace("/mnt/elsewhere/", "../")
+    )
+    factory.reopen()
+    return factory.folder.parent / "imprint-checkpoint"
+
+
+def imprint_one(factory: Factory) -> None:
+    factory.bench().imprint(new_unit())
+    factory.platform.checkpoint()
+
+
+def test_a_new_workspace_and_a_good_one(factory: Factory) -> None:
+    guard(factory.folder)
+    imprint_one(factory)
+    guard(factory.folder)
+    factory.bench().claim(new_unit())
+    guard(factory.folder)
+
+
+def test_a_workspace_without_any_checkpoint(factory: Factory) -> None:
+    shutil.rmtree(factory.folder / "ledger" / "tile", ignore_errors=True)
+    (factory.folder / "ledger" / "checkpoint").unlink(missing_ok=True)
+    guard(factory.folder)
+
+
+def test_yesterdays_database_is_refused(factory: Factory) -> None:
+    imprint_one(factory)
+    factory.stop()
+    yesterday = factory.database.read_bytes()
+    factory.reopen()
+    imprint_one(factory)
+    factory.stop()
+    factory.database.write_bytes(yesterday)
+    with pytest.raises(LedgerError, match="an older copy: it has 7 entries") as caught:
+        guard(factory.folder)
+    assert "Nothing was issued" in caught.value.next_step
+
+
+def test_yesterdays_folder_is_refused_by_the_copy_elsewhere(factory: Factory, tmp_path: Path) -> None:
+    copy = keep_copy(factory)
+    imprint_one(factory)
+    assert copy.read_bytes() == (factory.folder / "ledger" / "checkpoint").read_bytes()
+    yesterday = shutil.copytree(factory.folder, tmp_path / "yesterday")
+    imprint_one(factory)
+    with pytest.raises(LedgerError, match="an older copy"):
+        guard(yesterday)
+    guard(factory.folder)
+
+
+def test_yesterdays_ledger_folder_is_refused(factory: Factory, tmp_path: Path) -> None:
+    keep_copy(factory)
+    imprint_one(factory)
+    yesterday = shutil.copytree(factory.folder / "ledger", tmp_path / "ledger")
+    imprint_one(factory)
+    shutil.rmtree(factory.folder / "ledger")
+    yesterday.rename(factory.folder / "ledger")
+    with pytest.raises(LedgerError, match="folder ends before a checkpoint of size"):
+        guard(factory.folder)
+
+
+def test_a_folder_that_went_another_way_is_refused(factory: Factory, factory_template: Path, tmp_path: Path) -> None:
+    """As long as ours or longer, whole in itself and signed with the same key: but not the one whose head was kept."""
+    copy = keep_copy(factory)
+    imprint_one(factory)
+    with copied_factory(factory_template, tmp_path / "elsewhere") as other:
+        other.bench().imprint(new_unit())
+        for _ in range(2):
+            imprint_one(other)
+        head = (other.folder / "ledger" / "checkpoint").read_bytes()
+        other.reopen()
+        settings = other.folder / "imprint.toml"
+        settings.write_bytes((factory.folder / "imprint.toml").read_bytes())
+        assert other.reader.open_checkpoint(head).size > other.reader.open_checkpoint(copy.read_bytes()).size
+        with pytest.raises(LedgerError, match="not the one of the checkpoint"):
+            guard(other.folder)
+
+
+@pytest.mark.parametrize(
+    "sql", ["UPDATE entries SET data = x'00' WHERE seq = {}", "DELETE FROM entries WHERE seq = {}"]
+)
+def test_the_last_covered_entry_must_be_there(factory: Factory, sql: str) -> None:
+    """Its loss shows although a later one is there, so that the size is as before."""
+    import sqlite3
+
+    imprint_one(factory)
+    last = factory.size() - 1
+    factory.bench().claim(new_unit())
+    with sqlite3.connect(factory.database) as database:
+        database.execute("CREATE TABLE kept AS SELECT * FROM entries")
+        database.execute(sql.format(last))
+    with pytest.raises(LedgerError, match="not the one that the checkpoint covers") as caught:
+        guard(factory.folder)
+    assert caught.value.subject == f"entries row {last}"
+    with sqlite3.connect(factory.database) as database:
+        database.execute("REPLACE INTO entries SELECT * FROM kept")
+        database.execute("DROP TABLE kept")
+    database.close()

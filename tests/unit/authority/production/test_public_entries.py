@@ -1,0 +1,54 @@
+"""What outsiders can read says little; what auditors are given says the rest."""
+
+from imprint.authority.production.commands import ClearUnit, CloseLot, ScrapUnit
+from imprint.encoding import b64, sha256_hex
+from imprint.protocol.refusals import Code
+from soft_factory import LOT, Factory, new_unit
+
+
+def spellings(secret: bytes) -> set[bytes]:
+    """In the forms in which it could have slipped in."""
+    return {secret, secret.hex().encode(), secret.hex(":").encode(), b64(secret).rstrip("=").encode()}
+
+
+def test_public_bytes_hold_no_serial_hardware_id_or_key(factory: Factory) -> None:
+    bench, unit, clone = factory.bench(), new_unit(hardware_id=b"hardware"), new_unit()
+    completed = bench.imprint(unit)
+    with factory.refuses(Code.ALREADY_COMPLETE):
+        bench.claim(unit)
+    factory.platform.command(ClearUnit(serial="SN-0001", reason="looked at"))
+    clone.key = unit.key
+    bench.claim(clone)
+    with factory.refuses(Code.KEY_TAKEN):
+        bench.certify(clone)
+    bench.release(clone)
+    factory.platform.command(ScrapUnit(serial="SN-0001", reason="burnt"))
+    head = factory.platform.checkpoint()
+    factory.platform.command(CloseLot(lot=LOT, checkpoint=head.note))
+    factory.platform.checkpoint()
+    row = factory.unit(unit)
+    hidden = {b"SN-0001", b"SN-", b"02:00:5e", b"lamp", LOT.encode(), row["number"].encode(), b"burnt"}
+    for secret in (unit.hardware_id, unit.spki(), unit.spki()[-32:], bytes.fromhex(row["public_key"])):
+        hidden |= spellings(secret)
+    hidden |= spellings(bytes.fromhex(row["certificate"]))
+    with factory.reader.store.reading() as store:
+        entries = list(store.entries())
+    published = b"".join(path.read_bytes() for path in (factory.folder / "ledger").rglob("*") if path.is_file())
+    public = b"".join(data for _, data, _ in entries)
+    assert public[:50] in published
+    assert not [secret for secret in hidden if secret in public + published]
+    openings = b"".join(opening for _, _, opening in entries)
+    for shown in (b"SN-0001", unit.hardware_id.hex().encode(), sha256_hex(unit.spki()).encode(), b"burnt"):
+        assert shown in openings
+    assert sha256_hex(completed.record).encode() in public
+
+
+def test_two_openings_of_the_same_fields_differ(factory: Factory) -> None:
+    """Without fresh salt an outsider could try all serial numbers."""
+    bench, unit = factory.bench(), new_unit()
+    for _ in range(2):
+        with factory.refuses(Code.NOT_CLAIMED):
+            bench.must(bench.certifying(unit))
+    with factory.reader.store.reading() as store:
+        salts = {opening.split(b'"salt":')[1] for _, _, opening in store.entries()}
+        assert len(salts) == store.size()
