@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
+    from command_line import CommandLine
     from soft_factory import Factory
 
 # A machine that is shared is slow at times: how long things take is for the benchmarks to say. The short form runs with
@@ -33,3 +34,40 @@ def factory(factory_template: Path, tmp_path: Path) -> Iterator["Factory"]:
 
     with copied_factory(factory_template, tmp_path / "factory") as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def built_workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Not to be changed: see :func:`command_line.build_workspace`."""
+    from command_line import build_workspace
+
+    folder = tmp_path_factory.mktemp("built") / "workspace"
+    build_workspace(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def built_export(built_workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Not to be changed: the export of the same lot, closed in a copy."""
+    from command_line import build_export, copied
+
+    folder = tmp_path_factory.mktemp("exported")
+    return build_export(copied(built_workspace, folder / "workspace"), folder / "export")
+
+
+@pytest.fixture
+def imprint(
+    built_workspace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> "CommandLine":
+    """The command line in a copy of the workspace, which is the test's own; the current folder is empty."""
+    from command_line import PASSPHRASE, CommandLine, copied
+
+    monkeypatch.delenv("IMPRINT_HOME", raising=False)
+    secret = tmp_path / "passphrase"
+    secret.touch(mode=0o600)
+    secret.write_text(PASSPHRASE + "\n")
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    workspace = copied(built_workspace, tmp_path / "workspace")
+    return CommandLine(workspace=workspace, passphrase_file=secret, capsys=capsys)

@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 
-from imprint.assemble import Platform, create, open_platform
+from imprint.assemble import Platform, create, open_platform, open_reader
 from imprint.authority.production.commands import AddProduct, CreateLot
 from imprint.authority.production.product import Product
 from imprint.authority.releases.release import AddRelease
 from imprint.cli import run
 from imprint.cli.errors import exit_code_of
+from imprint.cli.lot import close_lot, export_lot
 from imprint.protocol.intentions import QuarantineUnit
 from imprint.station.recipe import SHIPPED
 from imprint.testing.soft_station import SoftStation
@@ -109,6 +110,14 @@ def build_workspace(folder: Path) -> None:
         )
         platform.command(lot)
         asyncio.run(_make_units(platform))
+
+
+def build_export(workspace: Path, folder: Path) -> Path:
+    """Close the workspace's lot and export it to ``folder``."""
+    with open_platform(workspace, PASSPHRASE.encode) as platform:
+        close_lot(platform, LOT)
+    export_lot(open_reader(workspace), LOT, folder)
+    return folder
 
 
 async def _make_units(platform: Platform) -> None:
