@@ -79,7 +79,7 @@ class CompleteRule:
             epoch=row["epoch"],
             values=json.loads(row["unit_values"]),
             key=birth_record.Key(
-                origin=origin,
+                origin=origin.value,
                 algorithm=lot.product.profile.key_algorithm,
                 spki_sha256=row["public_key"],
                 custody=custody.sentence,
@@ -94,7 +94,11 @@ class CompleteRule:
             ),
             evidence=tuple(
                 birth_record.Evidence(
-                    claim=one.claim, value=one.value, grade=one.grade, time=one.time, source=one.source
+                    claim=one.claim,
+                    value=one.value,
+                    grade=one.grade.value,
+                    time=one.time,
+                    source=one.source,
                 )
                 for one in found
             ),
