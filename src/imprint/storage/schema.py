@@ -8,6 +8,7 @@ from typing import Final
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import create_engine
+from sqlalchemy.exc import SQLAlchemyError
 
 from imprint.errors import StorageError
 from imprint.storage.database import database_errors
@@ -20,10 +21,10 @@ def create_database(path: Path) -> None:
     """Make a new database with all tables, mode 0600. Raises :class:`StorageError`, also when the file exists."""
     try:
         path.touch(mode=0o600, exist_ok=False)
-        with sqlite3.connect(path) as connection:
+        with closing(sqlite3.connect(path)) as connection:
             connection.execute("PRAGMA journal_mode = WAL")
         migrate(path)
-    except (OSError, sqlite3.Error) as problem:
+    except (OSError, sqlite3.Error, SQLAlchemyError) as problem:
         raise StorageError(f"the database cannot be made: {problem}", subject=str(path)) from problem
 
 

@@ -20,10 +20,11 @@ Names = tuple[str, ...]
 @cache
 def create_sql() -> Names:
     """CREATE for every table and index."""
-    tables = metadata.sorted_tables
-    made = (CreateTable(table) for table in tables)
-    indexed = (CreateIndex(index) for table in tables for index in sorted(table.indexes, key=lambda one: str(one.name)))
-    return tuple(str(element.compile(dialect=_DIALECT)) for element in (*made, *indexed))
+    elements: list[ClauseElement] = []
+    for table in metadata.sorted_tables:
+        indexes = sorted(table.indexes, key=lambda index: str(index.name))
+        elements += [CreateTable(table), *map(CreateIndex, indexes)]
+    return tuple(str(element.compile(dialect=_DIALECT)) for element in elements)
 
 
 @cache
