@@ -88,13 +88,13 @@ def _fold(
             if entry.leaf != leaf:
                 raise LedgerError("the leaf hash is not that of the entry", subject=f"entries row {seq}")
             apply_changes(replayed, changes_of(entry))
+            blobs.update(entry.private.get("blobs", ()))
         except Exception as problem:  # whoever forges an entry chooses how it fails
             message = problem.what if isinstance(problem, ImprintError) else f"the entry makes no sense: {problem!r}"
             if isinstance(problem, ConflictError):
                 message = f"the entry does not follow from those before it: {problem.subject}"
             raise LedgerError(message, subject=f"entries row {seq}", next_step=_RESTORE) from problem
         leaves.append(bytes.fromhex(entry.leaf))
-        blobs.update(entry.private.get("blobs", ()))
         if seq % 1000 == 0:
             progress(seq)
     return leaves, blobs

@@ -126,7 +126,7 @@ def load_workspace(folder: Path) -> Workspace:
         first = problem.errors(include_url=False, include_input=False)[0]
         field = ".".join(str(part) for part in first["loc"])
         raise WorkspaceError(f"{field}: {first['msg']}", subject=str(path)) from None
-    except ValueError as problem:
+    except (ValueError, RecursionError) as problem:
         raise WorkspaceError(f"not TOML: {problem}", subject=str(path)) from None
     if settings.workspace.version != VERSION:
         raise WorkspaceError(
