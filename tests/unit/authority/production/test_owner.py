@@ -133,9 +133,9 @@ def test_a_lot_of_what_is_not_there(factory: Factory) -> None:
     factory.add_release(role="diagnostic", version="0.9.0")
     with factory.refuses(Code.UNKNOWN_PRODUCT):
         factory.add_lot(OTHER_LOT, product="toy")
-    for wrong in ({"firmware": "9.9.9+0"}, {"firmware": "0.9.0+0"}, {"diagnostic": "1.0.0+0"}):
+    for firmware, diagnostic in (("9.9.9+0", None), ("0.9.0+0", None), ("1.0.0+0", "1.0.0+0")):
         with factory.refuses(Code.UNKNOWN_RELEASE):
-            factory.add_lot(OTHER_LOT, **wrong)
+            factory.add_lot(OTHER_LOT, firmware=firmware, diagnostic=diagnostic)
     factory.add_product(OTHER_PRODUCT)
     with factory.refuses(Code.UNKNOWN_RELEASE):
         factory.add_lot(OTHER_LOT, product="toy")
