@@ -12,12 +12,13 @@ from imprint.assemble import Reader
 from imprint.authority.production.entries import UNIT_COMPLETED
 from imprint.encoding import parse_json_object, sha256_hex
 from imprint.errors import FormatError, InputError, LedgerError
-from imprint.formats import birth_record, mcuboot
+from imprint.formats import birth_record, mcuboot, reconciliation
 from imprint.formats.birth_record import BirthRecord
 from imprint.formats.checkpoint import SignedCheckpoint
 from imprint.formats.dsse import IN_TOTO, open_envelope, parse_envelope
 from imprint.formats.mcuboot import Image
 from imprint.formats.note import VerifierKey, parse_vkey
+from imprint.formats.reconciliation import Reconciliation
 from imprint.formats.tlog_proof import parse_proof, verify_proof
 from imprint.formats.x509 import is_issued_by, parse_ca_certificate
 from imprint.keys.verify import decode_public_pem
@@ -131,6 +132,12 @@ def releases_of_export(trust: Trust, folder: Path) -> dict[str, Image]:
         except InputError as problem:
             raise InputError(f"a unit would refuse it: {problem.what}", subject=str(path)) from None
     return images
+
+
+def sum_of_export(trust: Trust, folder: Path) -> Reconciliation:
+    """The lot's signed sum. Raises :class:`InputError` for a bad signature or form."""
+    envelope = parse_envelope(read_file(folder / "reconciliation.json", limit=MAX_FILE))
+    return reconciliation.decode(open_envelope(envelope, [trust.record_key], payload_type=IN_TOTO))
 
 
 def verify_inclusion(trust: Trust, record: bytes, proof: bytes) -> SignedCheckpoint:

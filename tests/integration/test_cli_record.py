@@ -1,15 +1,17 @@
 """``imprint record``: what the next party does with an export, without us."""
 
+import base64
+import json
 import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from command_line import LOT, CommandLine, copied
 
+from command_line import LOT, CommandLine, copied
 from imprint.errors import InputError, LedgerError
-from imprint.verify_record import releases_of_export, trust_of_export, verify_exported_unit
+from imprint.verify_record import releases_of_export, sum_of_export, trust_of_export, verify_exported_unit
 
 
 @pytest.fixture
@@ -120,9 +122,39 @@ def test_what_is_no_export(imprint: CommandLine, tmp_path: Path) -> None:
     assert "Name it with --export DIR" in refused.err
 
 
-def test_an_export_without_units(imprint: CommandLine, export: Path) -> None:
-    shutil.rmtree(export / "units")
-    assert "there are no units in it" in imprint("record", "verify", "--export", export, code=3).err
+@pytest.mark.parametrize("units", ["*", "SN-0002"])
+def test_an_export_from_which_units_are_missing(imprint: CommandLine, export: Path, units: str) -> None:
+    for folder in list((export / "units").glob(units)):
+        shutil.rmtree(folder)
+    refused = imprint("record", "verify", "--export", export, "--json", code=10).error
+    assert "2 units of lot lot-1 shipped, and " in refused["what"]
+    assert "Ask whoever exported it" in refused["next_step"]
+
+
+def test_no_byte_that_changes_goes_into_the_sum(export: Path) -> None:
+    trust = trust_of_export(export)
+    whole = sum_of_export(trust, export)
+    assert whole.shipped == 2
+    refused = 0
+    for at in flips(export / "reconciliation.json", step=7):
+        try:
+            found = sum_of_export(trust, export)
+        except InputError:
+            refused += 1
+        else:
+            assert found == whole, at  # the hint at the key is not signed, and decides nothing
+    assert refused > 100
+
+
+def test_openssl_verifies_the_signature_of_the_sum(export: Path, tmp_path: Path) -> None:
+    envelope = json.loads((export / "reconciliation.json").read_bytes())
+    kind, payload = envelope["payloadType"].encode(), base64.b64decode(envelope["payload"])
+    signed, signature = tmp_path / "signed", tmp_path / "signature"
+    signed.write_bytes(b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload))
+    signature.write_bytes(base64.b64decode(envelope["signatures"][0]["sig"]))
+    command = ["openssl", "pkeyutl", "-verify", "-pubin", "-inkey", f"{export}/record-key.pem", "-rawin"]
+    subprocess.run([*command, "-in", str(signed), "-sigfile", str(signature)], check=True)
+    assert json.loads(payload)["predicate"]["shipped"] == 2
 
 
 @pytest.mark.parametrize("data", [b"", b"{}", b"[]", b"\xff", b'{"payload": 1}', b"{" * 100_000, b"x" * (2 << 20)])

@@ -10,12 +10,15 @@ from imprint.authority.production.export import prove
 from imprint.authority.production.owner import find_unit
 from imprint.cli.output import Json, note, show
 from imprint.cli.workspace_access import reading, signed_head, told
-from imprint.errors import InputError, RefusedError
+from imprint.errors import InputError, LedgerError, RefusedError
+from imprint.formats.birth_record import BirthRecord
+from imprint.formats.reconciliation import Reconciliation
 from imprint.protocol.refusals import Code
 from imprint.verify_record import (
     check_firmware,
     open_record,
     releases_of_export,
+    sum_of_export,
     trust_of_export,
     trust_of_workspace,
     verify_exported_unit,
@@ -57,7 +60,8 @@ def verify(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Check records: signature, certificate chain, firmware, and that their completion is in the ledger.
+    """Check records: signature, certificate chain, firmware, that their completion is in the ledger, and that none is
+    missing from the lot's signed sum.
 
     Example: imprint record verify --export ./lot-2026-11
     """
@@ -74,15 +78,28 @@ def verify(
 
 def _verify_export(export: Path, files: list[Path] | None) -> list[dict[str, Any]]:
     trust = trust_of_export(export)
-    folders = [path.parent for path in files] if files else sorted((export / "units").glob("*"))
-    if not folders:
-        raise InputError("there are no units in it", subject=str(export), next_step="Is this the export of a lot?")
     releases = releases_of_export(trust, export)
-    rows = []
-    for folder in folders:
-        record, checkpoint = verify_exported_unit(trust, releases, folder)
-        rows.append({"serial": record.serial, "hardware_id": record.hardware_id, "checkpoint": checkpoint.size})
-    return rows
+    folders = [path.parent for path in files] if files else sorted((export / "units").glob("*"))
+    verified = [verify_exported_unit(trust, releases, folder) for folder in folders]
+    if not files:
+        _refuse_incomplete(export, sum_of_export(trust, export), [record for record, _ in verified])
+    return [
+        {"serial": record.serial, "hardware_id": record.hardware_id, "checkpoint": checkpoint.size}
+        for record, checkpoint in verified
+    ]
+
+
+def _refuse_incomplete(export: Path, total: Reconciliation, records: list[BirthRecord]) -> None:
+    """The signed sum says how many units of which lot there must be."""
+    for record in records:
+        if record.lot != total.lot:
+            raise LedgerError(f"{record.serial} is of lot {record.lot}, not of {total.lot}", subject=str(export))
+    if len(records) != total.shipped:
+        raise LedgerError(
+            f"{total.shipped} units of lot {total.lot} shipped, and {len(records)} are here",
+            subject=str(export),
+            next_step="Ask whoever exported it for all of it; name record.json files to check these alone",
+        )
 
 
 def _verify_workspace(ctx: typer.Context) -> list[dict[str, Any]]:
