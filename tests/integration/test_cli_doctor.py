@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from command_line import CommandLine, Ended, copied
 
+from command_line import CommandLine, Ended, copied
 from imprint.cli import doctor
 from imprint.cli.finding import Status
 from imprint.cli.machine_checks import (

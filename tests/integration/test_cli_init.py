@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from command_line import PASSPHRASE, CommandLine
 
 ROOT_PASSPHRASE = "a lantern in the bell tower"

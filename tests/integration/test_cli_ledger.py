@@ -6,6 +6,7 @@ from base64 import b64decode
 from pathlib import Path
 
 import pytest
+
 from command_line import CommandLine
 
 SIZE = 15

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
-from command_line import CommandLine
 
+from command_line import CommandLine
 from imprint.cli.product import TEMPLATE
 
 

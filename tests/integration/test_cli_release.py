@@ -6,8 +6,9 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
-from command_line import CommandLine
 from intelhex import IntelHex
+
+from command_line import CommandLine
 
 PAYLOAD = bytes(range(256)) * 20
 ADD = ("release", "add", "--product", "lamp", "--security-counter", "3")

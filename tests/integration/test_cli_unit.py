@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 import station_line
-from command_line import LOT, SHIPPED_UNITS, CommandLine
 from station_line import authority, run_line, virtual_units
 
+from command_line import LOT, SHIPPED_UNITS, CommandLine
 from imprint.assemble import open_platform, open_reader
 from imprint.authority.releases.release import AddRelease
 from imprint.cli.lot import close_lot, export_lot
