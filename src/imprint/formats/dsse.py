@@ -8,13 +8,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-
 from imprint.encoding import b64, canonical, from_b64, parse_json_object
 from imprint.errors import FormatError, InputError
-from imprint.formats.public_key import load_public_key
+from imprint.formats.public_key import verify
 
 IN_TOTO: Final = "application/vnd.in-toto+json"
 MAX_SIGNATURES: Final = 16
@@ -84,23 +80,11 @@ def open_envelope(envelope: Envelope, keys: Iterable[bytes], *, payload_type: st
         raise InputError(f"a payload of type {payload_type} was expected", subject="envelope")
     message = signed_bytes(envelope.payload_type, envelope.payload)
     values = [one.value for one in envelope.signatures]
-    if not any(_signed_by(key, message, value) for key in keys for value in values):
+    if not any(verify(key, message, value) for key in keys for value in values):
         raise InputError(
             "no signature by a known key", subject="envelope", next_step="Check that the key is that of the signer"
         )
     return envelope.payload
-
-
-def _signed_by(spki: bytes, message: bytes, signature: bytes) -> bool:
-    key = load_public_key(spki)
-    try:
-        if isinstance(key, ec.EllipticCurvePublicKey):
-            key.verify(signature, message, ec.ECDSA(hashes.SHA256()))
-        else:
-            key.verify(signature, message)
-    except InvalidSignature:
-        return False
-    return True
 
 
 def _parse_signature(found: object) -> Signature:

@@ -9,7 +9,8 @@ from enum import StrEnum, unique
 from functools import cache
 from typing import Final
 
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
@@ -75,6 +76,22 @@ def load_public_key(spki: bytes) -> PublicKey:
     if not isinstance(key, ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey):
         raise FormatError("not a key of its algorithm", subject="public key")
     return key
+
+
+def verify(spki: bytes, message: bytes, signature: bytes) -> bool:
+    """Whether ``signature`` is one over ``message`` by this key, under the key's own algorithm.
+
+    A malformed signature is false. Raises as :func:`load_public_key` does for ``spki``.
+    """
+    key = load_public_key(spki)
+    try:
+        if isinstance(key, ec.EllipticCurvePublicKey):
+            key.verify(signature, message, ec.ECDSA(hashes.SHA256()))
+        else:
+            key.verify(signature, message)
+    except InvalidSignature:
+        return False
+    return True
 
 
 def refuse_weak(spki: bytes) -> None:

@@ -1,28 +1,12 @@
 """Public keys at work: checking signatures, and public keys in PEM files."""
 
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 
 from imprint.errors import FormatError
-from imprint.formats.public_key import algorithm_of, load_public_key
+from imprint.formats.public_key import algorithm_of, load_public_key, verify
 
-
-def verify(spki: bytes, message: bytes, signature: bytes) -> bool:
-    """Whether ``signature`` is one over ``message`` by this key, under the key's own algorithm.
-
-    A malformed signature is false. Raises as :func:`imprint.formats.public_key.load_public_key` does for ``spki``.
-    """
-    key = load_public_key(spki)
-    try:
-        if isinstance(key, ec.EllipticCurvePublicKey):
-            key.verify(signature, message, ec.ECDSA(hashes.SHA256()))
-        else:
-            key.verify(signature, message)
-    except InvalidSignature:
-        return False
-    return True
+__all__ = ["decode_public_pem", "encode_public_pem", "verify"]
 
 
 def encode_public_pem(spki: bytes) -> bytes:
