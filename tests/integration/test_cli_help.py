@@ -1,10 +1,12 @@
 """What every command promises: an example that works, and JSON for machines."""
 
+import re
 import shlex
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import typer
 
 from imprint.cli import NOUNS, load
 
@@ -36,6 +38,17 @@ def test_its_example_is_a_command_line_that_it_accepts(name: str, command: Any) 
 def test_it_answers_machines(name: str, command: Any) -> None:
     options = {option for parameter in command.params for option in parameter.opts}
     assert ("--json" in options) == (name not in FOR_PEOPLE_ALONE)
+
+
+@pytest.mark.parametrize(("name", "command"), [pytest.param(*one, id=one[0]) for one in commands()])
+def test_no_word_of_its_help_is_lost(name: str, command: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """Words in brackets are taken for colours."""
+    with pytest.raises(typer.Exit):
+        command.make_context(name, ["--help"])
+    shown = set(re.findall(r"\w+", capsys.readouterr().out))
+    for parameter in command.params:
+        said = getattr(parameter, "help", None) or ""
+        assert set(re.findall(r"\w+", said)) <= shown, (name, parameter.name)
 
 
 def test_no_command_takes_a_passphrase_as_an_argument() -> None:

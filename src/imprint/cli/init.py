@@ -18,7 +18,11 @@ def init(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder")],
     organization: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Who makes the devices: the O of the CAs' certificates  [the folder's name]"),
+        typer.Option(
+            metavar="NAME",
+            help="Who makes the devices: the O of the CAs' certificates",
+            show_default="the folder's name",
+        ),
     ] = None,
     root_out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Put the root CA's key here: on a medium that you keep off-line")

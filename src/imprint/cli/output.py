@@ -11,7 +11,7 @@ import typer
 if TYPE_CHECKING:
     from rich.table import Table
 
-_HASH: Final = re.compile("[0-9a-f]{64}")
+_HASH: Final = re.compile(r"(?<![\w-])[0-9a-f]{64}(?![\w-])")
 _SHORT_HASH: Final = 16  # digits: enough to tell two apart by eye
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object instead of tables")]
@@ -58,8 +58,7 @@ def printable(value: object) -> str:
 
 
 def _short(value: object) -> str:
-    text = printable(value)
-    return f"{text[:_SHORT_HASH]}…" if _HASH.fullmatch(text) else text
+    return _HASH.sub(lambda found: f"{found[0][:_SHORT_HASH]}…", printable(value))
 
 
 def _one_line(text: str) -> str:

@@ -53,7 +53,8 @@ def show_(
 def verify(
     ctx: typer.Context,
     file: Annotated[
-        list[Path] | None, typer.Argument(metavar="FILE...", help="record.json files of an export  [all of it]")
+        list[Path] | None,
+        typer.Argument(metavar="FILE...", help="record.json files of an export", show_default="all of it"),
     ] = None,
     export: Annotated[
         Path | None, typer.Option(metavar="DIR", help="An export; needs no workspace. Without it: the workspace's own")

@@ -32,7 +32,8 @@ def virtual(
         list[str] | None,
         typer.Option(
             metavar="N=KIND[,KIND]",
-            help="What is wrong with unit N: self-test, clone=M, false-lock, hang[=K], drop-bytes[=N], power-loss",
+            help="What is wrong with unit N: self-test, clone=M, false-lock, hang or hang=K, drop-bytes or "
+            "drop-bytes=N, power-loss",
         ),
     ] = None,
     as_json: Json = False,
