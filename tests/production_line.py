@@ -31,7 +31,7 @@ identity:
   key_origin: device
   organization: Example
   hardware_type: 1.3.6.1.4.1.32473.1
-serials: {made: SN-}
+serials: SERIALS
 values:
   mac: {kind: eui48, first: "02:00:00:00:00:00", count: 1000}
 """
@@ -73,16 +73,20 @@ class Line:
         return self.command("station", "run", "--lot", LOT, "--station", name, "--json", *fixtures, *options)
 
 
-def make_line(folder: Path, *, count: int, payload: bytes = bytes(range(256)) * 256) -> Line:
+def make_line(folder: Path, *, count: int, serials: bytes = b"{made: SN-}") -> Line:
     """A new workspace with a product, its releases and one lot of ``count`` units."""
     line = Line(folder=folder)
     folder.mkdir(parents=True, exist_ok=True)
     line.passphrase_file.write_bytes(PASSPHRASE + b"\n")
     line.passphrase_file.chmod(0o600)
     create(line.workspace, organization="Example", passphrase=PASSPHRASE, root_passphrase=ROOT_PASSPHRASE)
+    product = Product.from_yaml(_PRODUCT.replace(b"SERIALS", serials), name="lamp.yaml")
     with open_platform(line.workspace, lambda: PASSPHRASE) as platform:
-        platform.command(AddProduct(definition=Product.from_yaml(_PRODUCT, name="lamp.yaml").definition()))
-        for role, version, data in (("diagnostic", "0.9.0", b"diag" * 4000), ("production", "1.0.0", payload)):
+        platform.command(AddProduct(definition=product.definition()))
+        for role, version, data in (
+            ("diagnostic", "0.9.0", b"diag" * 4000),
+            ("production", "1.0.0", bytes(range(256)) * 256),
+        ):
             image = platform.seal(data, version=version, security_counter=1)
             platform.command(AddRelease(product="lamp", role=role, image=image))
         lot = CreateLot(
