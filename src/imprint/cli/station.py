@@ -41,7 +41,9 @@ def run(
         list[str],
         typer.Option(metavar="PORT[=LABEL]", help="A serial port with a unit, and its scanned label; repeat for more"),
     ],
-    station: Annotated[str | None, typer.Option(metavar="NAME", help="This station's name  [this machine's]")] = None,
+    station: Annotated[
+        str | None, typer.Option(metavar="NAME", help="This station's name", show_default="this machine's")
+    ] = None,
     at_once: Annotated[int, typer.Option(metavar="N", min=1, max=MOST_AT_ONCE, help="Fixtures at work at once")] = 16,
     baud: Annotated[int, typer.Option(metavar="RATE", min=1200, help="Of the serial ports")] = DEFAULT_BAUD,
     passphrase_file: PassphraseFile = None,
@@ -58,6 +60,7 @@ def run(
             "a station's name has 1 to 41 letters, digits, dots, dashes and underscores", subject=repr(name)
         )
     fixtures = [_fixture(text, baud) for text in fixture]
+    _refuse_one_port_twice(fixtures)
     with deciding(ctx, passphrase_file, passphrase_fd) as platform:
         outcomes = run_station(platform, lot=lot, fixtures=fixtures, station=name, at_once=at_once, quiet=as_json)
     result: dict[str, Any] = {"lot": lot, "station": name, "units": outcome_rows(outcomes)}
@@ -114,3 +117,12 @@ def _fixture(text: str, baud: int) -> Fixture:
     if not Path(port).exists():
         raise InputError("there is no such port", subject=port, next_step="Is the board plugged in and powered?")
     return Fixture(name=port, port=port, scanned_serial=label if equals else None, baud=baud)
+
+
+def _refuse_one_port_twice(fixtures: Sequence[Fixture]) -> None:
+    seen = set[Path]()
+    for fixture in fixtures:
+        port = Path(fixture.port).resolve()
+        if port in seen:
+            raise InputError("this port is named twice", subject=fixture.port, next_step="Give each fixture its own")
+        seen.add(port)

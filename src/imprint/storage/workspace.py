@@ -23,6 +23,7 @@ from imprint.storage.files import read_file
 SETTINGS: Final = "imprint.toml"
 VERSION: Final = 1
 MAX_SETTINGS: Final = 1 << 16
+_CORRECT: Final = "Correct the file, or restore it from a backup"
 KEY_NAMES: Final = ("device-ca", "ledger", "record", "firmware")
 
 _TEMPLATE: Final = """\
@@ -125,9 +126,9 @@ def load_workspace(folder: Path) -> Workspace:
     except ValidationError as problem:
         first = problem.errors(include_url=False, include_input=False)[0]
         field = ".".join(str(part) for part in first["loc"])
-        raise WorkspaceError(f"{field}: {first['msg']}", subject=str(path)) from None
+        raise WorkspaceError(f"{field}: {first['msg']}", subject=str(path), next_step=_CORRECT) from None
     except (ValueError, RecursionError) as problem:
-        raise WorkspaceError(f"not TOML: {problem}", subject=str(path)) from None
+        raise WorkspaceError(f"not TOML: {problem}", subject=str(path), next_step=_CORRECT) from None
     if settings.workspace.version != VERSION:
         raise WorkspaceError(
             f"the workspace has version {settings.workspace.version}; this program knows {VERSION}",
@@ -136,7 +137,7 @@ def load_workspace(folder: Path) -> Workspace:
         )
     missing = sorted(set(KEY_NAMES) - settings.keys.keys())
     if missing:
-        raise WorkspaceError(f"[keys] lacks {', '.join(missing)}", subject=str(path))
+        raise WorkspaceError(f"[keys] lacks {', '.join(missing)}", subject=str(path), next_step=_CORRECT)
     copy = settings.ledger.checkpoint_copy
     return Workspace(
         folder=folder,
