@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from imprint.authority.decisions.changes import Change, Insert, Update
+from imprint.authority.decisions.kernel import CONFLICT
 from imprint.authority.ledger.envelope import SealedEntry, seal
 from imprint.authority.production.entries import UNIT_CERTIFIED, UNIT_CLAIMED, UNIT_COMPLETED, UNIT_RELEASED
 from imprint.authority.production.life_cycle import State
@@ -21,7 +22,8 @@ from soft_factory import GRANT, LOT, Factory, Lawless, new_unit
 
 
 def entry(number: int) -> SealedEntry:
-    return seal(type_="t", time="now", actor="a", public={"n": number}, private={}, salt=bytes(16))
+    """One that changes no table."""
+    return seal(type_=CONFLICT, time="now", actor="a", public={"n": number}, private={}, salt=bytes(16))
 
 
 @pytest.fixture

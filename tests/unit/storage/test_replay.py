@@ -70,6 +70,7 @@ FORGED: list[dict[str, Any]] = [
     {"private": {"first_time": True, "drawn": ["not", "a", "mapping"]}},
     {"private": {"blobs": 7, "request": None}, "type_": "request.refused"},
     {"private": {"blobs": [["unhashable"]]}, "type_": "request.refused"},
+    {"private": {}, "type_": "unit.promoted"},
     {"private": {"number": 2**53 - 1, "epoch": 2**53 - 1}, "type_": "unit.scrapped"},
 ]
 

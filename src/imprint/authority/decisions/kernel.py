@@ -24,7 +24,7 @@ from imprint.authority.decisions.transaction import Reading, Store, Transaction
 from imprint.authority.ledger.envelope import SALT_SIZE, OpenedEntry, open_entry, seal
 from imprint.clock import Clock, to_text
 from imprint.encoding import sha256_hex
-from imprint.errors import ConflictError, StorageError
+from imprint.errors import ConflictError, LedgerError, StorageError
 from imprint.formats.receipt import signed_bytes
 from imprint.keys.signer import Signer
 from imprint.protocol.answers import Answer, Receipt, Refused, Result
@@ -204,9 +204,17 @@ class Kernel:
 
 
 def changes_of(entry: OpenedEntry, rooms: Mapping[str, ChangesOf]) -> list[Change]:
-    """Everything that an entry changes: what its room says, and the row of the request that it answers."""
-    of_room = rooms.get(entry.type)
-    changes = of_room(entry) if of_room else []
+    """Everything that an entry changes: what its room says, and the row of the request that it answers.
+
+    Raises :class:`LedgerError` for a type that no room knows.
+    """
+    if entry.type not in rooms and entry.type != CONFLICT:
+        raise LedgerError(
+            f"nobody here knows entries of type {entry.type[:80]!r}",
+            subject=f"entry {entry.leaf}",
+            next_step="Use the program that wrote it, or a newer one",
+        )
+    changes = [] if entry.type == CONFLICT else rooms[entry.type](entry)
     request: dict[str, Any] | None = entry.private.get("request")
     if request is not None:
         row = {"actor": entry.actor, "request_id": request["id"], "body": request["body"], "leaf": entry.leaf}

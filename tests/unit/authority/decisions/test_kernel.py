@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from imprint.authority.decisions.changes import Change, Insert
+from imprint.authority.decisions.changes import Change, ChangesOf, Insert
 from imprint.authority.decisions.kernel import CONFLICT, MAX_BATCH, MAX_ID, Ask, Committed, Kernel, changes_of
 from imprint.authority.decisions.outcome import REFUSED, Event, Moment, Outcome, Refusal
 from imprint.authority.decisions.transaction import Reading, Transaction
@@ -60,6 +60,9 @@ def added(entry: OpenedEntry) -> list[Change]:
     return [Insert("products", {"product": entry.private["name"], "definition": entry.leaf})]
 
 
+ROOMS: dict[str, ChangesOf] = {ADDED: added, "thing.seen": lambda _: [], REFUSED: lambda _: []}
+
+
 class CountingStore:
     """Counts a database's transactions, and fails them as it is told: ``before`` the commit, or ``after`` it (failed,
     but persisted)."""
@@ -98,7 +101,7 @@ class Bench:
         return Kernel(
             store=store or self.store,
             rules={Add: add},
-            changes={ADDED: added},
+            changes=ROOMS,
             clock=self.clock,
             random=bytes,
             receipt_signer=LEDGER,
@@ -342,7 +345,7 @@ def test_a_change_that_the_database_refuses_spoils_no_other(bench: Bench) -> Non
     kernel = Kernel(
         store=bench.store,
         rules={Add: lambda *_: Outcome((Event(ADDED, {"name": "x"}),), Done(state="?"))},
-        changes={ADDED: added},
+        changes=ROOMS,
         clock=bench.clock,
         random=bytes,
         receipt_signer=LEDGER,
@@ -437,6 +440,7 @@ def test_many_callers_at_once_are_all_answered(bench: Bench) -> None:
     assert len(bench.entries()) == 100
 
 
-def test_changes_of_an_unknown_type_are_its_request_alone() -> None:
+def test_an_entry_that_no_room_knows_is_refused() -> None:
     entry = OpenedEntry(type="?", time="t", actor="a", public={}, private={}, leaf="l")
-    assert changes_of(entry, {ADDED: added}) == []
+    with pytest.raises(LedgerError, match=r"'\?'"):
+        changes_of(entry, ROOMS)

@@ -8,7 +8,6 @@ import pytest
 
 from imprint.authority.production.commands import ClearUnit, CloseLot, ExpireClaims, ScrapUnit
 from imprint.clock import to_text
-from imprint.errors import RefusedError
 from imprint.protocol.answers import Claimed, Refused
 from imprint.protocol.codec import encode_answer
 from imprint.protocol.intentions import ClaimUnit
@@ -410,11 +409,3 @@ def test_every_kind_of_answer_is_repeated_byte_for_byte_also_after_a_restart(fac
         factory.clock.advance(LEASE * 100)
         factory.reopen()
         bench = factory.bench()
-
-
-def test_a_station_cannot_take_the_owners_name(factory: Factory) -> None:
-    for name in ("owner", ""):
-        with pytest.raises(Exception, match="cannot be named"):
-            factory.platform.station(name)
-    with pytest.raises(RefusedError):
-        factory.platform.command(ScrapUnit(serial="SN-9999", reason="no such unit"))
