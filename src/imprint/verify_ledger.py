@@ -76,8 +76,17 @@ def _compare_files(reader: Reader, head: Checkpoint) -> None:
     with reader.store.reading() as store:
         for path, data in Edge().grow(data for _, data, _ in store.entries(0, head.size)):
             if reader.read_ledger_file(path) != data:
-                raise LedgerError(
-                    "the file is missing, or not what the entries give",
-                    subject=f"ledger/{path}",
-                    next_step="Restore it from another copy of the ledger",
-                )
+                raise _wrong_file(path)
+            older = reader.workspace.ledger / f"{path.partition('.p/')[0]}.p"
+            for partial in older.glob("*"):  # what it was under earlier checkpoints, which clients may still hold
+                name = str(partial.relative_to(reader.workspace.ledger))
+                if not data.startswith(reader.read_ledger_file(name) or b""):
+                    raise _wrong_file(name)
+
+
+def _wrong_file(path: str) -> LedgerError:
+    return LedgerError(
+        "the file is missing, or not what the entries give",
+        subject=f"ledger/{path}",
+        next_step="Restore it from another copy of the ledger",
+    )
