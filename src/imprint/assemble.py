@@ -70,6 +70,7 @@ _ALGORITHMS: Final = {
     "firmware": Algorithm.P256,
 }
 _KEY_LIMIT: Final = 1 << 16
+_ROOT_KEY: Final = "root.pem"
 
 
 def entry_changes(entry: OpenedEntry) -> list[Change]:
@@ -99,6 +100,8 @@ def create(
         raise InputError(f"an organization's name has 1 to {MOST_ORGANIZATION} printable characters")
     folder = folder.absolute()
     refuse_occupied(folder)
+    if root_out is not None and (root_out / _ROOT_KEY).exists():
+        raise WorkspaceError("there is a root CA here already", subject=str(root_out), next_step="Choose a new folder")
     make_folder(folder.parent)
     building = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.new")
     try:
@@ -131,8 +134,9 @@ def _build(
         publics[name] = open_key_file(pem, passphrase, subject=name).public_key
         write_file(folder / "keys" / f"{name}.pub.pem", encode_public_pem(publics[name]))
     write_file(folder / "ledger" / "vkey", f"{_ledger_key(origin, publics['ledger']).encode()}\n".encode())
-    _make_certificates(folder, organization, root_passphrase, publics["device-ca"], root_out or folder / "root", clock)
     create_database(folder / "imprint.db")
+    # Last, since it may write outside the folder: nothing of ours is left there when something fails before.
+    _make_certificates(folder, organization, root_passphrase, publics["device-ca"], root_out or folder / "root", clock)
 
 
 def _make_certificates(
@@ -151,11 +155,7 @@ def _make_certificates(
         not_before=now,
     )
     make_folder(root_folder)
-    if (root_folder / "root.pem").exists():
-        raise WorkspaceError(
-            "there is a root CA here already", subject=str(root_folder), next_step="Choose a new folder"
-        )
-    write_file(root_folder / "root.pem", root_pem, mode=PRIVATE)
+    write_file(root_folder / _ROOT_KEY, root_pem, mode=PRIVATE)
     write_file(root_folder / "root-certificate.pem", _pem(root))
     write_file(folder / "certs" / "root.pem", _pem(root))
     write_file(folder / "certs" / "ca.pem", _pem(ca))
