@@ -36,18 +36,28 @@ class AddProductRule:
         """Refuses a name that is taken, and address ranges that another product uses."""
         product = Product.from_definition(command.definition)
         if store.get("products", product=product.name) is not None:
-            raise Refusal(Code.NAME_TAKEN, f"there is a product {product.name} already")
+            raise Refusal(
+                Code.NAME_TAKEN,
+                f"there is a product {product.name} already",
+                next_step="A definition never changes: give the new one a new name",
+            )
         pools = product.pools()
         for row in store.find("pools"):
             other = Pool(pool=row["pool"], kind=row["kind"], size=row["size"], spec=json.loads(row["spec"]))
             clash = next((pool.pool for pool in pools if overlaps(pool, other)), None)
             if clash:
                 raise Refusal(
-                    Code.RANGE_TAKEN, f"the range of {clash} overlaps with {other.pool} of product {row['product']}"
+                    Code.RANGE_TAKEN,
+                    f"the range of {clash} overlaps with {other.pool} of product {row['product']}",
+                    next_step="Each address is given once: choose another range",
                 )
         for one, other in combinations(pools, 2):
             if overlaps(one, other):
-                raise Refusal(Code.RANGE_TAKEN, f"the range of {one.pool} overlaps with that of {other.pool}")
+                raise Refusal(
+                    Code.RANGE_TAKEN,
+                    f"the range of {one.pool} overlaps with that of {other.pool}",
+                    next_step="Each address is given once: choose another range",
+                )
         private = {
             "product": product.name,
             "definition": sha256_hex(command.definition),
@@ -73,9 +83,11 @@ class CreateLotRule:
         if not _LOT_NAME.fullmatch(command.lot):
             raise Refusal(Code.BAD_REQUEST, "a lot's name has 1 to 64 letters, digits, dots, dashes and underscores")
         if store.get("lots", lot=command.lot) is not None:
-            raise Refusal(Code.NAME_TAKEN, f"there is a lot {command.lot} already")
+            raise Refusal(Code.NAME_TAKEN, f"there is a lot {command.lot} already", next_step="Choose another name")
         if store.get("products", product=command.product) is None:
-            raise Refusal(Code.UNKNOWN_PRODUCT, f"there is no product {command.product}")
+            raise Refusal(
+                Code.UNKNOWN_PRODUCT, f"there is no product {command.product}", next_step="See 'imprint product list'"
+            )
         product = self._catalogue.product(store, command.product)
         firmware = _release(store, product.name, "production", command.firmware)
         diagnostic = _release(store, product.name, "diagnostic", command.diagnostic) if command.diagnostic else None
@@ -117,7 +129,7 @@ class CloseLotRule:
             raise Refusal(
                 Code.WRONG_STATE,
                 f"{lot['in_work']} units of lot {lot['lot']} are still in work",
-                next_step="Finish them, or scrap or clear them: 'imprint unit list --state claimed'",
+                next_step=f"Finish them, or scrap or clear them: 'imprint lot report {lot['lot']}' names them",
             )
         contested = tuple(unit["serial"] for unit in store.find("units", lot=lot["lot"], contested=1))
         envelope = signed(
@@ -195,7 +207,11 @@ def _refuse_closed(store: Reading, lot: str) -> None:
     """The signed sum of a closed lot does not change any more."""
     row = store.get("lots", lot=lot)
     if row is not None and row["state"] != "open":
-        raise Refusal(Code.LOT_CLOSED, f"lot {lot} is closed, and its sum is signed")
+        raise Refusal(
+            Code.LOT_CLOSED,
+            f"lot {lot} is closed, and its sum is signed",
+            next_step="What becomes of its units now is for the records of whoever has them",
+        )
 
 
 def _release(store: Reading, product: str, role: str, version: str) -> Row:

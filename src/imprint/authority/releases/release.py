@@ -35,7 +35,9 @@ class AddReleaseRule:
         if command.role not in ROLES:
             raise Refusal(Code.BAD_REQUEST, f"a release is for {' or '.join(ROLES)}, not {command.role}")
         if store.get("products", product=command.product) is None:
-            raise Refusal(Code.UNKNOWN_PRODUCT, f"there is no product {command.product}")
+            raise Refusal(
+                Code.UNKNOWN_PRODUCT, f"there is no product {command.product}", next_step="See 'imprint product list'"
+            )
         try:
             image = verify(command.image, self._boot_key, least_security_counter=0)
         except InputError as problem:
