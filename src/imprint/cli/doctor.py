@@ -34,7 +34,7 @@ def doctor(ctx: typer.Context, as_json: Json = False) -> None:
         raise WorkspaceError(f"failed: {', '.join(failed)}", subject="doctor", next_step="The table says what to do")
     warned = sum(finding.status is Status.WARN for finding in findings)
     if not as_json:
-        note(f"Fit for work{f', with {warned} warnings' if warned else ''}")
+        note(f"Fit for work; warnings: {warned}" if warned else "Fit for work")
 
 
 def _findings(folder: Path) -> Iterator[Finding]:

@@ -74,7 +74,8 @@ def add(
     }
     show({**result, "image_bytes": len(image), "dropped_bytes": firmware.dropped}, as_json=as_json)
     if not as_json and role is Role.PRODUCTION:
-        note(f"Next: imprint lot create LOT --product {product} --count N --release {version}")
+        note(f"Next: imprint lot create LOT --product {product} --count N --release {version} --diagnostic VERSION")
+        note("The recipe 'typical' loads a diagnostic release first; add one with --role diagnostic")
 
 
 @app.command("list")
