@@ -57,11 +57,11 @@ class LineView:
             self._live.update(self._table())
 
     def _say(self, outcome: RunOutcome) -> None:
-        count = sum(self._done.values())
+        count = f"{sum(self._done.values()):>{len(str(self._total))}}/{self._total}"
         name = outcome.serial or outcome.hardware_id or "no unit"
         mark = "✓" if outcome.status in GOOD else "✗"
         why = "" if outcome.status is Status.COMPLETE else f"  {outcome.message}"
-        line = f"{mark} {count:>{len(str(self._total))}}/{self._total}  {name}  {outcome.status}{why}"
+        line = printable(f"{mark} {count}  {outcome.fixture}  {name}  {outcome.status}{why}")
         if self._live:
             self._live.console.print(line, style=_STYLES.get(outcome.status, ""), overflow="fold")
         else:
