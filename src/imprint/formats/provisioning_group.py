@@ -21,6 +21,7 @@ from imprint.errors import FormatError
 GROUP_ID: Final = 73
 PROTOCOL_VERSION: Final = 1
 STATEMENT_CONTEXT: Final = b"imprint/unit-statement/v1\x00"
+MAX_STATEMENT: Final = 1024  # bytes; some CBOR tags cost more than linear time to decode
 
 
 @unique
@@ -326,6 +327,8 @@ class UnitStatement:
     @classmethod
     def decode(cls, data: bytes) -> "UnitStatement":
         """A statement, or :class:`FormatError`; other fields, other types and other encodings are refused."""
+        if len(data) > MAX_STATEMENT:
+            raise FormatError(f"{len(data)} bytes are more than {MAX_STATEMENT}", subject="unit statement")
         try:
             found = cbor2.loads(data)
         except Exception as problem:  # cbor2 raises several types on hostile bytes

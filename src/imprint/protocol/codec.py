@@ -5,11 +5,12 @@ URL-safe base64. Anything else is refused, so the hash of an intention's bytes n
 from typing import Annotated, Final, TypeVar
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
+from pydantic_core import PydanticSerializationError
 
 from imprint.errors import FormatError
 from imprint.protocol import answers, evidence, intentions
 from imprint.protocol.answers import Answer, Result
-from imprint.protocol.intentions import Intention
+from imprint.protocol.intentions import MAX_INTENTION, Intention
 
 T = TypeVar("T")
 
@@ -30,12 +31,19 @@ _answer: TypeAdapter[Answer] = TypeAdapter(Answer)
 
 
 def encode_intention(intention: Intention) -> bytes:
-    """The intention's bytes: what is sent, journalled and hashed."""
-    return _intention.dump_json(intention)
+    """The intention's bytes: what is sent, journalled and hashed. :class:`FormatError` for what has no JSON form."""
+    try:
+        return _intention.dump_json(intention, warnings="error")
+    except (PydanticSerializationError, ValueError) as problem:
+        raise FormatError(
+            "a field has the wrong type, or half a surrogate pair in it", subject="intention"
+        ) from problem
 
 
 def decode_intention(data: bytes) -> Intention:
-    """An intention, or :class:`FormatError`."""
+    """An intention within its limits, or :class:`FormatError`."""
+    if len(data) > MAX_INTENTION:
+        raise FormatError(f"{len(data)} bytes are more than {MAX_INTENTION}", subject="intention")
     return _decode(_intention, data, "intention")
 
 

@@ -2,7 +2,13 @@
 
 from dataclasses import dataclass
 from enum import StrEnum, unique
-from typing import Final
+from typing import Annotated, Final
+
+from annotated_types import MaxLen
+
+# What a station may write ends up in records for ever, so it has a limit.
+Word = Annotated[str, MaxLen(100)]
+Value = Annotated[str, MaxLen(256)]
 
 
 @unique
@@ -23,10 +29,10 @@ class Observation:
     """One thing that a station saw, or was told. ``grade`` is at most ``station-observed``: a station cannot sign
     for a unit. ``claim`` is one of ``CLAIMS``."""
 
-    claim: str
-    value: str
+    claim: Word
+    value: Value
     grade: Grade
-    time: str  # RFC 3339, UTC, when it was seen
+    time: Word  # RFC 3339, UTC, when it was seen
 
 
 CLAIMS: Final = frozenset({"hardware-id", "boot-key", "firmware", "debug", "identity", "self-test", "power-cycle"})
@@ -36,10 +42,10 @@ CLAIMS: Final = frozenset({"hardware-id", "boot-key", "firmware", "debug", "iden
 class Measurement:
     """One measured value of a test. Numbers are decimal text, so that nothing is lost on the way."""
 
-    step: str
-    name: str
-    value: str
-    unit: str = ""
-    low: str | None = None
-    high: str | None = None
+    step: Word
+    name: Word
+    value: Word
+    unit: Word = ""
+    low: Word | None = None
+    high: Word | None = None
     passed: bool

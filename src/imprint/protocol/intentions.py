@@ -6,9 +6,19 @@ body, a conflict (the design's rule 3).
 
 from dataclasses import dataclass
 from enum import StrEnum, unique
-from typing import Literal
+from typing import Annotated, Final, Literal
 
-from imprint.protocol.evidence import Measurement, Observation
+from annotated_types import Ge, Lt, MaxLen
+
+from imprint.protocol.evidence import Measurement, Observation, Value, Word
+
+MAX_INTENTION: Final = 1 << 19  # bytes of a whole intention
+
+Fence = Annotated[int, Ge(0), Lt(2**31)]
+Reason = Annotated[str, MaxLen(4000)]
+Der = Annotated[bytes, MaxLen(8192)]
+Observations = Annotated[tuple[Observation, ...], MaxLen(100)]
+Measurements = Annotated[tuple[Measurement, ...], MaxLen(500)]
 
 
 @unique
@@ -39,10 +49,10 @@ class ClaimUnit:
     """
 
     kind: Literal["claim"] = "claim"
-    lot: str
-    run: str
-    hardware_id: str  # lower-case hexadecimal
-    scanned_serial: str | None = None
+    lot: Word
+    run: Value
+    hardware_id: Word  # lower-case hexadecimal
+    scanned_serial: Value | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,12 +60,12 @@ class CertifyKey:
     """Certify the key in this request (PKCS#10, DER), which this unit holds."""
 
     kind: Literal["certify"] = "certify"
-    lot: str
-    hardware_id: str
-    fence: int
+    lot: Word
+    hardware_id: Word
+    fence: Fence
     origin: KeyOrigin
-    csr: bytes
-    vendor_certificate: bytes | None = None  # DER; for pre-provisioned keys
+    csr: Der
+    vendor_certificate: Der | None = None  # DER; for pre-provisioned keys
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,11 +73,11 @@ class PermitStep:
     """May I do this irreversible step now? ``observed`` says what was seen just before."""
 
     kind: Literal["permit"] = "permit"
-    lot: str
-    hardware_id: str
-    fence: int
+    lot: Word
+    hardware_id: Word
+    fence: Fence
     action: Action
-    observed: tuple[Observation, ...]
+    observed: Observations
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,13 +89,13 @@ class CompleteUnit:
     """
 
     kind: Literal["complete"] = "complete"
-    lot: str
-    hardware_id: str
-    fence: int
-    statement: bytes
-    signature: bytes
-    observed: tuple[Observation, ...]
-    measurements: tuple[Measurement, ...]
+    lot: Word
+    hardware_id: Word
+    fence: Fence
+    statement: Der
+    signature: Der
+    observed: Observations
+    measurements: Measurements
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,10 +103,10 @@ class ReleaseUnit:
     """The run failed before a certificate was issued: take the place in the lot back."""
 
     kind: Literal["release"] = "release"
-    lot: str
-    hardware_id: str
-    fence: int
-    reason: str
+    lot: Word
+    hardware_id: Word
+    fence: Fence
+    reason: Reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,10 +114,10 @@ class QuarantineUnit:
     """The run failed after a certificate was issued, or its outcome is unknown."""
 
     kind: Literal["quarantine"] = "quarantine"
-    lot: str
-    hardware_id: str
-    fence: int
-    reason: str
+    lot: Word
+    hardware_id: Word
+    fence: Fence
+    reason: Reason
 
 
 Intention = ClaimUnit | CertifyKey | PermitStep | CompleteUnit | ReleaseUnit | QuarantineUnit

@@ -31,7 +31,8 @@ class AuthorityPort(Protocol):
     async def ask(self, request_id: str, intention: Intention) -> Answer:
         """Decide. Returns when the decision is durable. A refusal is an answer, not an exception.
 
-        Raises :class:`imprint.errors.StorageError` when the outcome is unknown: ask again with the same ID.
+        Raises :class:`imprint.errors.StorageError` when the outcome is unknown: ask again with the same ID; and
+        :class:`imprint.errors.FormatError` for an intention that is out of its limits.
         """
         ...
 

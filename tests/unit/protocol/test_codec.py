@@ -4,7 +4,7 @@ import base64
 import json
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 import pytest
@@ -193,3 +193,28 @@ def test_a_damaged_message_is_a_message_or_a_format_error(intention: intentions.
 def test_values_of_a_claim_keep_their_names() -> None:
     claimed = Claimed(state="claimed", serial="A1", fence=1, values={"mac": "02:00:00:00:00:01"}, challenge=b"n" * 32)
     assert json.loads(encode_result(claimed))["values"] == {"mac": "02:00:00:00:00:01"}
+
+
+@pytest.mark.parametrize(
+    "intention",
+    [
+        ReleaseUnit(lot="L" * 101, hardware_id="c0ffee", fence=1, reason=""),
+        ReleaseUnit(lot="L1", hardware_id="c0ffee", fence=2**31, reason=""),
+        ReleaseUnit(lot="L1", hardware_id="c0ffee", fence=-1, reason=""),
+        ReleaseUnit(lot="L1", hardware_id="c0ffee", fence=1, reason="r" * 4001),
+        CertifyKey(lot="L1", hardware_id="c0ffee", fence=3, origin=KeyOrigin.DEVICE, csr=bytes(8193)),
+        replace(COMPLETE, observed=COMPLETE.observed * 101),
+        replace(COMPLETE, measurements=COMPLETE.measurements * 501),
+        replace(COMPLETE, observed=(replace(COMPLETE.observed[0], value="v" * 257),)),
+        replace(COMPLETE, measurements=(replace(COMPLETE.measurements[0], name="n" * 101),)),
+    ],
+)
+def test_what_a_station_may_write_has_limits(intention: intentions.Intention) -> None:
+    with pytest.raises(FormatError):
+        decode_intention(encode_intention(intention))
+
+
+@pytest.mark.parametrize("reason", ["\ud800", ["x"], 3])
+def test_what_has_no_json_form_is_refused_before_it_is_sent(reason: Any) -> None:
+    with pytest.raises(FormatError):
+        encode_intention(ReleaseUnit(lot="L1", hardware_id="c0ffee", fence=1, reason=reason))

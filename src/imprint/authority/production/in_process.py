@@ -8,7 +8,7 @@ from imprint.authority.decisions.transaction import Store
 from imprint.authority.production.catalogue import Catalogue
 from imprint.errors import RefusedError
 from imprint.protocol.answers import Answer
-from imprint.protocol.codec import encode_intention
+from imprint.protocol.codec import decode_intention, encode_intention
 from imprint.protocol.intentions import Intention, KeyOrigin
 from imprint.protocol.port import LotPackage
 
@@ -26,7 +26,7 @@ class InProcessAuthority:
     async def ask(self, request_id: str, intention: Intention) -> Answer:
         """As :meth:`imprint.protocol.port.AuthorityPort.ask`."""
         body = encode_intention(intention)
-        ask = Ask(actor=self._station, request_id=request_id, body=body, request=intention)
+        ask = Ask(actor=self._station, request_id=request_id, body=body, request=decode_intention(body))
         return self._kernel.answer(await asyncio.wrap_future(self._kernel.submit(ask)))
 
     async def lot(self, lot: str) -> LotPackage:

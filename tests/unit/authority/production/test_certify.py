@@ -185,7 +185,7 @@ def test_a_preprovisioned_key_needs_its_vendors_word(factory: Factory) -> None:
 # --- what a station must hold first ---
 
 
-@pytest.mark.parametrize("fence", [0, 2, -1, 2**70])
+@pytest.mark.parametrize("fence", [0, 2, 2**31 - 1])
 def test_a_fence_that_is_not_the_last(factory: Factory, fence: int) -> None:
     bench, unit = factory.bench(), new_unit()
     bench.claim(unit)
