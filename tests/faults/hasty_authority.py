@@ -9,7 +9,7 @@ from imprint.authority.decisions.kernel import Ask, Committed, Kernel
 from imprint.cli import main
 
 HASTY = (sys.executable, __file__)
-HASTE_S = 0.05  # between the reply and the commit
+HASTE_S = 0.2  # between the reply and the commit
 
 
 def settle(kernel: Kernel, batch: Sequence[tuple[Ask, "Future[Committed]"]]) -> None:

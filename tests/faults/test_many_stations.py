@@ -123,6 +123,28 @@ def test_one_hardware_id_on_two_fixtures_at_once(tmp_path: Path) -> None:
     assert run([*line.program, "-C", str(line.workspace), "lot", "report", "L1"]).stdout.count(row["serial"]) == 1
 
 
+def test_one_key_in_two_units(tmp_path: Path) -> None:
+    """Two boards of one broken generator: whoever is certified second is refused, and the first is suspect."""
+    line = make_line(tmp_path, count=2)
+    key = subprocess.run(
+        ["openssl", "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-outform", "DER"],
+        check=True,
+        capture_output=True,
+    ).stdout
+    for unit in ("0", "1"):
+        (line.bench / "units" / unit).mkdir(parents=True)
+        (line.bench / "units" / unit / "identity.key").write_bytes(key)
+    with served(line.bench, 2):
+        first, second = run(line.station([0])), run(line.station([1]))
+    assert statuses(first) == ["complete"]
+    assert (second.returncode, statuses(second)) == (11, ["released"])
+    (taken,) = [one for one in refusals(line) if one["code"] == "key-taken"]
+    owner = units_of(first)[0]["hardware_id"]
+    assert taken["contested"]["hardware_id"] == owner
+    assert unit_rows(line)[owner]["contested"] == 1
+    assert disagreements(line, finished=True) == []
+
+
 @pytest.mark.parametrize(("sign", "lines"), [(signal.SIGINT, 1), (signal.SIGINT, 60), (signal.SIGTERM, 60)])
 def test_a_station_that_is_told_to_stop_goes_on_later(tmp_path: Path, sign: signal.Signals, lines: int) -> None:
     line = make_line(tmp_path, count=6)
