@@ -7,6 +7,7 @@ hand shows as the first row that differs.
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Final
 
@@ -77,8 +78,8 @@ def _fold(
 ) -> tuple[list[bytes], set[str]]:
     leaves: list[bytes] = []
     blobs: set[str] = set()
-    rows = found.execute("SELECT seq, leaf, data, opening FROM entries ORDER BY seq")
-    for expected, (seq, leaf, data, opening) in enumerate(rows):
+    statement = "SELECT seq, leaf, data, opening FROM entries ORDER BY seq"
+    for expected, (seq, leaf, data, opening) in enumerate(found.execute(statement)):
         if seq != expected:
             raise LedgerError("the entry is missing", subject=f"entries row {expected}", next_step=_RESTORE)
         try:
@@ -105,14 +106,10 @@ def _compare(table: str, found: sqlite3.Connection, replayed: sqlite3.Connection
     names = columns_of(table)
     key = tuple(column.name for column in metadata.tables[table].primary_key)
     statement = select_sql(table, ())
-    ours, theirs = _rows(replayed, statement, names), _rows(found, statement, names)
-    while True:
-        want, have = next(ours, None), next(theirs, None)
-        if want is None and have is None:
-            return
-        if want == have:
-            continue
-        raise LedgerError(_difference(want, have, key), subject=_row_name(table, want, have, key), next_step=_RESTORE)
+    for want, have in zip_longest(_rows(replayed, statement, names), _rows(found, statement, names)):
+        if want != have:
+            subject = _row_name(table, want, have, key)
+            raise LedgerError(_difference(want, have, key), subject=subject, next_step=_RESTORE)
 
 
 _Found = dict[str, Any]
