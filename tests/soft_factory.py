@@ -20,6 +20,7 @@ from imprint.authority.decisions.outcome import Event, Moment, Outcome
 from imprint.authority.decisions.transaction import Reading
 from imprint.authority.issuance.issuer import make_device_ca, make_root
 from imprint.authority.ledger.envelope import OpenedEntry, open_entry
+from imprint.authority.ledger.tree import Tree
 from imprint.authority.production.commands import AddProduct, CreateLot
 from imprint.authority.production.product import Product
 from imprint.authority.releases.release import AddRelease
@@ -43,6 +44,7 @@ from imprint.protocol.port import AuthorityPort
 from imprint.storage.database import Database
 from imprint.storage.replay import replay
 from imprint.storage.schema import create_database
+from imprint.storage.tile_folder import TileFolder
 from imprint.storage.workspace import KEY_NAMES, settings_text
 from imprint.testing.soft_station import RefusedHere, SoftStation, observations
 from imprint.testing.soft_unit import SoftUnit, new_key
@@ -91,8 +93,9 @@ def build_workspace(folder: Path) -> None:
     (folder / "imprint.toml").write_bytes(settings_text(organization="Example", origin=ORIGIN))
     for name in KEY_NAMES:
         (folder / "keys" / f"{name}.pub.pem").write_bytes(encode_public_pem(SIGNERS[name].public_key))
-    vkey = ed25519_key(ORIGIN, SIGNERS["ledger"].public_key[-32:]).encode()
-    (folder / "ledger" / "vkey").write_text(f"{vkey}\n")
+    key = ed25519_key(ORIGIN, SIGNERS["ledger"].public_key[-32:])
+    (folder / "ledger" / "vkey").write_text(f"{key.encode()}\n")
+    Tree(TileFolder(folder / "ledger"), key=key, sign=SIGNERS["ledger"].sign).integrate(0, ())
     made = START - timedelta(days=1)
     root = make_root(_ROOT, organization="Example", number=1, not_before=made)
     spki = SIGNERS["device-ca"].public_key
@@ -219,6 +222,16 @@ class Factory:
         logged = self.entries()[before:]
         assert [entry.type for entry in logged] == ["request.refused"]
         assert logged[-1].private["code"] == code
+
+    def keep_copy(self) -> Path:
+        """From now on checkpoints are kept beside the workspace, too; benches must be made anew."""
+        copy = self.folder.parent / "imprint-checkpoint"
+        copy.write_bytes((self.folder / "ledger" / "checkpoint").read_bytes())
+        settings = self.folder / "imprint.toml"
+        text = settings.read_text().replace("# checkpoint-copy", "checkpoint-copy").replace("/mnt/elsewhere/", "../")
+        settings.write_text(text)
+        self.reopen()
+        return copy
 
     def stop(self) -> None:
         """As when the process ends without a word: no checkpoint is made."""

@@ -253,9 +253,9 @@ def test_closing_makes_a_checkpoint_and_ends_everything(factory: Factory) -> Non
         bench.claim(new_unit())
 
 
-def test_entries_without_a_checkpoint_are_told_apart_from_none(factory: Factory) -> None:
+def test_a_ledger_without_its_checkpoint_does_not_verify(factory: Factory) -> None:
     (factory.folder / "ledger" / "checkpoint").unlink()
-    with pytest.raises(ImprintError, match="no checkpoint over the entries"):
+    with pytest.raises(ImprintError, match="checkpoint is missing"):
         verify_ledger(factory.reader)
 
 

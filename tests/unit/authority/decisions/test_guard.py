@@ -17,16 +17,6 @@ def guard(folder: Path) -> None:
         refuse_rollback(store, reader.tree, reader.outside_checkpoints())
 
 
-def keep_copy(factory: Factory) -> Path:
-    """Let checkpoints be kept beside the workspace, too."""
-    settings = factory.folder / "imprint.toml"
-    settings.write_text(
-        settings.read_text().replace("# checkpoint-copy", "checkpoint-copy").replace("/mnt/elsewhere/", "../")
-    )
-    factory.reopen()
-    return factory.folder.parent / "imprint-checkpoint"
-
-
 def imprint_one(factory: Factory) -> None:
     factory.bench().imprint(new_unit())
     factory.platform.checkpoint()
@@ -40,10 +30,19 @@ def test_a_new_workspace_and_a_good_one(factory: Factory) -> None:
     guard(factory.folder)
 
 
-def test_a_workspace_without_any_checkpoint(factory: Factory) -> None:
-    shutil.rmtree(factory.folder / "ledger" / "tile", ignore_errors=True)
-    (factory.folder / "ledger" / "checkpoint").unlink(missing_ok=True)
+def test_a_ledger_folder_without_its_checkpoint_is_refused(factory: Factory) -> None:
+    (factory.folder / "ledger" / "checkpoint").unlink()
+    with pytest.raises(LedgerError, match="checkpoint is missing"):
+        guard(factory.folder)
+
+
+def test_a_copy_that_is_away_proves_nothing(factory: Factory) -> None:
+    copy = factory.keep_copy()
     guard(factory.folder)
+    copy.unlink()
+    with pytest.raises(LedgerError, match="is not there") as caught:
+        guard(factory.folder)
+    assert "Mount its disk" in caught.value.next_step
 
 
 def test_yesterdays_database_is_refused(factory: Factory) -> None:
@@ -60,7 +59,7 @@ def test_yesterdays_database_is_refused(factory: Factory) -> None:
 
 
 def test_yesterdays_folder_is_refused_by_the_copy_elsewhere(factory: Factory, tmp_path: Path) -> None:
-    copy = keep_copy(factory)
+    copy = factory.keep_copy()
     imprint_one(factory)
     assert copy.read_bytes() == (factory.folder / "ledger" / "checkpoint").read_bytes()
     yesterday = shutil.copytree(factory.folder, tmp_path / "yesterday")
@@ -71,7 +70,7 @@ def test_yesterdays_folder_is_refused_by_the_copy_elsewhere(factory: Factory, tm
 
 
 def test_yesterdays_ledger_folder_is_refused(factory: Factory, tmp_path: Path) -> None:
-    keep_copy(factory)
+    factory.keep_copy()
     imprint_one(factory)
     yesterday = shutil.copytree(factory.folder / "ledger", tmp_path / "ledger")
     imprint_one(factory)
@@ -83,7 +82,7 @@ def test_yesterdays_ledger_folder_is_refused(factory: Factory, tmp_path: Path) -
 
 def test_a_folder_that_went_another_way_is_refused(factory: Factory, factory_template: Path, tmp_path: Path) -> None:
     """As long as ours or longer, whole in itself and signed with the same key: but not the one whose head was kept."""
-    copy = keep_copy(factory)
+    copy = factory.keep_copy()
     imprint_one(factory)
     with copied_factory(factory_template, tmp_path / "elsewhere") as other:
         other.bench().imprint(new_unit())
