@@ -42,7 +42,7 @@ from imprint.authority.releases import entries as release_entries
 from imprint.authority.releases.release import AddRelease, AddReleaseRule
 from imprint.authority.releases.seal import seal
 from imprint.clock import Clock, system_clock
-from imprint.errors import InputError, RefusedError, StorageError, WorkspaceError
+from imprint.errors import InputError, LedgerError, RefusedError, StorageError, WorkspaceError
 from imprint.formats.checkpoint import SignedCheckpoint, open_checkpoint
 from imprint.formats.note import VerifierKey, ed25519_key, parse_vkey
 from imprint.formats.x509 import certificate_number
@@ -127,16 +127,20 @@ def _build(
     folder.chmod(0o700)
     origin = f"imprint.invalid/{secrets.token_hex(8)}"
     write_file(folder / "imprint.toml", settings_text(organization=organization, origin=origin))
-    publics = {}
+    signers = {}
     for name in KEY_NAMES:
         pem = create_key_file(_ALGORITHMS[name], passphrase)
         write_file(folder / "keys" / f"{name}.pem", pem, mode=PRIVATE)
-        publics[name] = open_key_file(pem, passphrase, subject=name).public_key
-        write_file(folder / "keys" / f"{name}.pub.pem", encode_public_pem(publics[name]))
-    write_file(folder / "ledger" / "vkey", f"{_ledger_key(origin, publics['ledger']).encode()}\n".encode())
+        signers[name] = open_key_file(pem, passphrase, subject=name)
+        write_file(folder / "keys" / f"{name}.pub.pem", encode_public_pem(signers[name].public_key))
+    key = _ledger_key(origin, signers["ledger"].public_key)
+    write_file(folder / "ledger" / "vkey", f"{key.encode()}\n".encode())
+    # The checkpoint over nothing: from now on a workspace without one has lost it.
+    Tree(TileFolder(folder / "ledger"), key=key, sign=signers["ledger"].sign).integrate(0, ())
     create_database(folder / "imprint.db")
     # Last, since it may write outside the folder: nothing of ours is left there when something fails before.
-    _make_certificates(folder, organization, root_passphrase, publics["device-ca"], root_out or folder / "root", clock)
+    ca_key = signers["device-ca"].public_key
+    _make_certificates(folder, organization, root_passphrase, ca_key, root_out or folder / "root", clock)
 
 
 def _make_certificates(
@@ -194,12 +198,20 @@ class Reader:
         """A public file of the ledger by its path in the ledger folder; None when there is none."""
         return TileFolder(self.workspace.ledger).read(path)
 
-    def outside_checkpoints(self) -> Iterator[SignedCheckpoint]:
-        """Checkpoints that are kept in places other than the ledger's own folder."""
+    def outside_checkpoints(self) -> tuple[SignedCheckpoint, ...]:
+        """Checkpoints that are kept in places other than the ledger's own folder. Raises :class:`LedgerError` when one
+        should be there and is not: a place that is away proves nothing."""
         path = self.workspace.checkpoint_copy
-        note = read_file_if_any(path, limit=_KEY_LIMIT) if path else None
-        if note is not None:
-            yield self.open_checkpoint(note)
+        if path is None:
+            return ()
+        note = read_file_if_any(path, limit=_KEY_LIMIT)
+        if note is None:
+            raise LedgerError(
+                "the copy of the last checkpoint is not there",
+                subject=str(path),
+                next_step="Mount its disk. If the setting is new, copy ledger/checkpoint there to begin",
+            )
+        return (self.open_checkpoint(note),)
 
     def open_checkpoint(self, note: bytes) -> SignedCheckpoint:
         """A checkpoint of this ledger, verified."""
@@ -207,8 +219,9 @@ class Reader:
 
     def refuse_rollback(self) -> None:
         """Raises :class:`imprint.errors.LedgerError` when the database is older than a checkpoint over it."""
+        outside = self.outside_checkpoints()  # before the head and the database: all of them grow
         with self.store.reading() as store:
-            refuse_rollback(store, self.tree, self.outside_checkpoints())
+            refuse_rollback(store, self.tree, outside)
 
 
 def open_reader(folder: Path) -> Reader:
@@ -311,10 +324,17 @@ class Platform:
             head = self._tree.head()
             start = head.size if head else 0
             head = self._tree.integrate(start, (data for _, data, _ in store.entries(start)))
-        copy = self.reader.workspace.checkpoint_copy
-        if copy is not None:
-            write_file(copy, head.note)
+        self.keep_copy(head)
         return head
+
+    def keep_copy(self, head: SignedCheckpoint) -> None:
+        """Another process may be ahead of this one: the copy only grows."""
+        copy = self.reader.workspace.checkpoint_copy
+        if copy is None:
+            return
+        with TileFolder(self.reader.workspace.ledger).lock():
+            if all(outside.size < head.size for outside in self.reader.outside_checkpoints()):
+                write_file(copy, head.note)
 
     def close(self) -> None:
         """Finish what was asked, and make a checkpoint over it."""

@@ -9,6 +9,7 @@ from imprint.authority.ledger.tree import Tree
 from imprint.errors import LedgerError
 from imprint.formats import merkle
 from imprint.formats.checkpoint import Checkpoint
+from imprint.formats.tiles import WIDTH
 from imprint.storage.replay import replay
 
 
@@ -26,27 +27,23 @@ def verify_ledger(reader: Reader, progress: Callable[[int], None] = lambda _: No
 
     ``progress`` gets the number of entries replayed, now and then.
     """
+    # In this order, since all of them grow: a line that runs meanwhile must not look like tampering.
+    outside_checkpoints = list(reader.outside_checkpoints())
     head = reader.tree.head()
     with reader.store.reading() as store:
         size = store.size()
-    if head is not None and size < head.size:  # before the replay, which would name a row that lacks these entries
+    if head is None:
+        raise LedgerError("the last checkpoint is missing", subject="ledger/checkpoint", next_step=_NEXT)
+    if size < head.size:  # before the replay, which would name a row that lacks these entries
         raise LedgerError(
             f"the database ends here, but the checkpoint covers {head.size} entries",
             subject=f"entries row {size}",
             next_step=_NEXT,
         )
     leaves = replay(reader.workspace.database, entry_changes, progress).leaves
-    if head is None:
-        if leaves:
-            raise LedgerError(
-                "there is no checkpoint over the entries",
-                subject="ledger/checkpoint",
-                next_step="Run 'imprint ledger checkpoint'; if there was one before, restore the ledger folder first",
-            )
-        return Verified(committed=0, integrated=0, root=merkle.root_hash([]))
     _compare(leaves, reader.tree, head, "ledger/checkpoint")
     _compare_files(reader, head)
-    for outside in reader.outside_checkpoints():
+    for outside in outside_checkpoints:
         if outside.size > head.size:
             raise LedgerError(
                 f"a checkpoint of size {outside.size} was kept, but the ledger's folder ends at {head.size}",
@@ -75,13 +72,22 @@ def _compare_files(reader: Reader, head: Checkpoint) -> None:
     """Every tile and entry bundle under the head is what the entries give: proofs read only some of them."""
     with reader.store.reading() as store:
         for path, data in Edge().grow(data for _, data, _ in store.entries(0, head.size)):
-            if reader.read_ledger_file(path) != data:
+            full, partial, width = path.partition(".p/")
+            found = reader.read_ledger_file(path)
+            if found is None and partial:  # grown full since the head was read, and dropped
+                found = (reader.read_ledger_file(full) or b"")[: len(data)]
+            if found != data:
                 raise _wrong_file(path)
-            older = reader.workspace.ledger / f"{path.partition('.p/')[0]}.p"
-            for partial in older.glob("*"):  # what it was under earlier checkpoints, which clients may still hold
-                name = str(partial.relative_to(reader.workspace.ledger))
-                if not data.startswith(reader.read_ledger_file(name) or b""):
-                    raise _wrong_file(name)
+            for older in _partials(reader, full, int(width) if partial else WIDTH):
+                if not data.startswith(reader.read_ledger_file(older) or b""):
+                    raise _wrong_file(older)
+
+
+def _partials(reader: Reader, full: str, width: int) -> list[str]:
+    """What a tile was under earlier checkpoints, which clients may still hold. A wider one is from a line at work, or
+    from a crash: no checkpoint covers it yet."""
+    names = [path.name for path in (reader.workspace.ledger / f"{full}.p").glob("*") if path.name.isdigit()]
+    return [f"{full}.p/{name}" for name in names if int(name) <= width]
 
 
 def _wrong_file(path: str) -> LedgerError:

@@ -46,6 +46,7 @@ def test_what_was_warned_of_can_be_put_right(imprint: CommandLine, tmp_path: Pat
     shutil.move(imprint.workspace / "root", tmp_path / "vault")
     settings = imprint.workspace / "imprint.toml"
     settings.write_text(settings.read_text() + f'\ncheckpoint-copy = "{tmp_path}/checkpoint"\n')
+    shutil.copy(imprint.workspace / "ledger" / "checkpoint", tmp_path / "checkpoint")
     imprint.decide("ledger", "checkpoint")
     found = statuses(imprint("doctor", "--json"))
     assert (found["root key"], found["checkpoint copy"]) == ("ok", "ok")

@@ -179,7 +179,7 @@ def _export_files(reader: Reader, store: Reading, lot: str) -> Iterator[tuple[st
     row = closed_lot(store, lot)
     head = signed_head(reader)
     yield from trust_files(reader.chain(), reader.public_key("firmware"), reader.public_key("record"))
-    yield from ledger_files(head, f"{reader.ledger_key.encode()}\n".encode(), reader.read_ledger_file)
+    yield from ledger_files(store, head, f"{reader.ledger_key.encode()}\n".encode())
     yield from lot_files(store, reader.tree, row, head)
 
 

@@ -41,7 +41,7 @@ origin = {origin}
 
 [ledger]
 # A second place for the last checkpoint, outside this folder: on another disk, or on a share that only you write to.
-# With it, an older copy of this whole folder is noticed and issues nothing.
+# With it, an older copy of this whole folder is noticed and issues nothing. To begin, copy ledger/checkpoint there.
 # checkpoint-copy = "/mnt/elsewhere/imprint-checkpoint"
 """
 

@@ -15,7 +15,9 @@ def refuse_rollback(store: Reading, tree: Tree, outside: Iterable[Checkpoint]) -
     Quick: it compares sizes, the last covered entry and the tree's root. ``ledger verify`` compares every entry.
     """
     head = tree.head()
-    for checkpoint in (*([head] if head else []), *outside):
+    if head is None:  # there is one from the day the workspace was made
+        raise LedgerError("the last checkpoint is missing", subject="ledger/checkpoint", next_step=_NEXT)
+    for checkpoint in (head, *outside):
         if checkpoint.size == 0:
             continue
         size = store.size()
@@ -25,7 +27,7 @@ def refuse_rollback(store: Reading, tree: Tree, outside: Iterable[Checkpoint]) -
                 subject="database",
                 next_step=_NEXT,
             )
-        if head is None or head.size < checkpoint.size:
+        if head.size < checkpoint.size:
             raise LedgerError(
                 f"the ledger's folder ends before a checkpoint of size {checkpoint.size} that was kept elsewhere",
                 subject="ledger",

@@ -5,19 +5,19 @@ them without us. ``docs/formats/export.md`` describes the folder.
 import csv
 import io
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import load_der_x509_certificate
 
 from imprint.authority.decisions.changes import Row
 from imprint.authority.decisions.transaction import Reading
+from imprint.authority.ledger.edge import Edge
 from imprint.authority.ledger.tree import CHECKPOINT, Tree
 from imprint.authority.production.life_cycle import State
-from imprint.errors import RefusedError
+from imprint.errors import LedgerError, RefusedError
 from imprint.formats.checkpoint import SignedCheckpoint
 from imprint.formats.mcuboot import parse
-from imprint.formats.tiles import tile_paths
 from imprint.formats.tlog_proof import TlogProof
 from imprint.keys.verify import encode_public_pem
 from imprint.protocol.refusals import Code
@@ -76,14 +76,18 @@ def prove(store: Reading, tree: Tree, index: int, head: SignedCheckpoint) -> Tlo
     return TlogProof(index=index, hashes=hashes, checkpoint=head.note, extra=data)
 
 
-def ledger_files(head: SignedCheckpoint, vkey: bytes, read: Callable[[str], bytes | None]) -> Files:
-    """The ledger as a folder that can be served as it is: key, checkpoint, tiles and entry bundles."""
+def ledger_files(store: Reading, head: SignedCheckpoint, vkey: bytes) -> Files:
+    """The ledger as a folder that can be served as it is: key, checkpoint, and the tiles and entry bundles under it,
+    made anew from the entries. Raises :class:`LedgerError` when these do not add up to the checkpoint."""
     yield "ledger/vkey", vkey
     yield f"ledger/{CHECKPOINT}", head.note
-    for path in tile_paths(head.size):
-        data = read(path)
-        if data is not None:
-            yield f"ledger/{path}", data
+    edge = Edge()
+    for path, data in edge.grow(data for _, data, _ in store.entries(0, head.size)):
+        yield f"ledger/{path}", data
+    if edge.root() != head.root:
+        raise LedgerError(
+            "the entries do not add up to the checkpoint", subject="ledger", next_step="Run 'imprint ledger verify'"
+        )
 
 
 def trust_files(chain: Sequence[bytes], firmware_key: bytes, record_key: bytes) -> Files:
