@@ -358,9 +358,11 @@ class Bench:
         honest = CertifyKey(**held, origin=KeyOrigin.DEVICE, csr=unit.csr())  # type: ignore[arg-type]
         return replace(honest, **changed)
 
-    def permitting(self, unit: SoftUnit, seen: dict[str, str], action: Action = Action.LOCK_DEBUG) -> PermitStep:
+    def permitting(
+        self, unit: SoftUnit, seen: dict[str, str], action: Action = Action.LOCK_DEBUG, *, fence: int = 1
+    ) -> PermitStep:
         """The intention, with what was seen."""
-        held = {"lot": self.lot, "hardware_id": unit.hardware_id.hex(), "fence": 1}
+        held = {"lot": self.lot, "hardware_id": unit.hardware_id.hex(), "fence": fence}
         return PermitStep(**held, action=action, observed=observations(seen))  # type: ignore[arg-type]
 
     def completing(self, unit: SoftUnit, challenge: bytes, **changed: Any) -> CompleteUnit:
