@@ -15,7 +15,7 @@ export PIP_CONSTRAINT := constraints.txt
 export PIP_BUILD_CONSTRAINT := constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo check test fuzz bench lock clean
+.PHONY: help setup demo check test fuzz sweep bench lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 10
@@ -48,6 +48,10 @@ test: check  ## everything
 
 fuzz: setup  ## the long form of every test with random values: 5,000 examples each, about an hour
 	IMPRINT_EXAMPLES=long $(BIN)/pytest -n 2 -m hypothesis tests
+
+sweep: setup  ## the long form of the fault tests: a station killed at every write it makes, about a quarter of an hour
+	.ci/packages openssl strace
+	IMPRINT_SWEEP=long $(BIN)/pytest -n 2 -rP tests/faults
 
 bench: setup  ## rates, as ratios to a limit or a peer measured in the same run
 	$(BIN)/python -m benchmarks
