@@ -42,9 +42,6 @@ def test_the_disk_fills(tmp_path: Path, room: int) -> None:
         filler.write_bytes(b"\0" * (free - room))
         with served(tmp_path / "V", 6):
             done = run(line.station(range(6)))
-            print(
-                room, done.returncode, done.stderr, [unit["message"] for unit in units_of(done)] if done.stdout else 0
-            )
             assert error_of(done)["exit_code"] in {9, 11}
             assert "Free some" in done.stderr + done.stdout
             assert litter(line.workspace) == []
