@@ -28,6 +28,7 @@ from imprint.authority.production.catalogue import Catalogue
 from imprint.authority.production.certify import CertifyRule
 from imprint.authority.production.claim import ClaimRule
 from imprint.authority.production.complete import CompleteRule
+from imprint.authority.production.evidence import UNIT
 from imprint.authority.production.in_process import InProcessAuthority
 from imprint.authority.production.owner import (
     AddProductRule,
@@ -291,9 +292,9 @@ class Platform:
         )
 
     def station(self, name: str) -> InProcessAuthority:
-        """The authority as the station of this name sees it. Raises :class:`InputError` for a name of nobody, or the
-        owner's: requests and units belong to the names under which they were made."""
-        if name in ("", OWNER):
+        """The authority as the station of this name sees it. Raises :class:`InputError` for a name of nobody, the
+        owner's or the unit's: requests, units and evidence belong to the names under which they were made."""
+        if name in ("", OWNER, UNIT):
             raise InputError(f"a station cannot be named {name!r}", next_step="Choose another name")
         return InProcessAuthority(
             kernel=self._kernel,

@@ -16,6 +16,7 @@ _REQUIRED: Final = frozenset({"name", "key_algorithm", "key_origin", "organizati
 _OPTIONAL: Final = frozenset({"key_usage", "masa_url"})
 _MOST_ORGANIZATION: Final = 64  # ub-organization-name, RFC 5280 appendix A.1
 _MOST_TEXT: Final = 255
+_MOST_OID: Final = 80  # bytes of DER; with a hardware ID of 32 bytes every length is still one byte (X.690 8.1.3.4)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,9 +91,11 @@ def _origin(fields: Mapping[str, object]) -> str:
 def _hardware_type(fields: Mapping[str, object]) -> str:
     value = _text(fields, "hardware_type", _MOST_TEXT)
     try:
-        der.oid(value)
+        encoded = der.oid(value)
     except FormatError as problem:
         raise _wrong("hardware_type", problem.what, problem.next_step) from None
+    if len(encoded) > _MOST_OID:
+        raise _wrong("hardware_type", "longer than a HardwareModuleName can hold beside a hardware ID")
     return value
 
 

@@ -18,6 +18,7 @@ class Code(StrEnum):
     CONTESTED = "contested"
     SERIAL_REFUSED = "serial-refused"  # malformed, taken, or not the one that this unit was given
     POOL_EMPTY = "pool-empty"
+    ALLOTTED_OUT = "allotted-out"  # far more boards have been given values than the lot has places
     BAD_REQUEST = "bad-request"  # a CSR or certificate that does not parse, or does not verify
     WEAK_KEY = "weak-key"
     WRONG_KEY = "wrong-key"  # not the key, algorithm or origin that the profile asks for

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Final
 
 from imprint.clock import Clock, to_text
-from imprint.errors import ConflictError, ImprintError, StorageError
+from imprint.errors import ConflictError, ImprintError, RefusedError, StorageError
 from imprint.formats.mcuboot import parse
 from imprint.protocol.port import AuthorityPort, LotPackage
+from imprint.protocol.refusals import Code
 from imprint.station.asker import Asker
 from imprint.station.attempt import attempt
 from imprint.station.fixture import Fixture
@@ -130,21 +131,31 @@ class _Line:
             certificate = self._journal.history.identity(hardware_id)
             if certificate is not None and await holds_identity(place.target, hardware_id, certificate):
                 return _outcome(place.fixture, hardware_id, Status.ALREADY_COMPLETE, "this unit was completed before")
-            return await self._imprint(place, hardware_id, self._resume(place, hardware_id))
+            return await self._imprint(place, hardware_id, await self._resume(place, hardware_id))
         finally:
             self._active.discard(hardware_id)
 
-    def _resume(self, place: _Place, hardware_id: str) -> str:
+    async def _resume(self, place: _Place, hardware_id: str) -> str:
         """The run that this unit has open, or a new one."""
-        unfinished = self._journal.history.unfinished(hardware_id)
-        for run in unfinished:
-            if run.started.lot != self._package.lot:
+        for run in self._journal.history.unfinished(hardware_id):
+            if run.started.lot == self._package.lot:
+                return run.started.run
+            if not await self._has_closed(run.started.lot):
                 raise ConflictError(
                     f"the unit's run in lot {run.started.lot} is unfinished",
                     subject=hardware_id,
                     next_step=f"Run it in lot {run.started.lot} first",
                 )
-        return unfinished[0].started.run if unfinished else self._start(place, hardware_id)
+            ended = RunEnded(run=run.started.run, outcome=Status.FAILED, time=to_text(self._clock()))
+            self._journal.append(ended)  # its lot has closed without it
+        return self._start(place, hardware_id)
+
+    async def _has_closed(self, lot: str) -> bool:
+        try:
+            await self._port.lot(lot)
+        except RefusedError as refused:
+            return refused.code == Code.LOT_CLOSED
+        return False
 
     def _start(self, place: _Place, hardware_id: str) -> str:
         run = f"{self._station}-{secrets.token_hex(_RUN_BYTES)}"

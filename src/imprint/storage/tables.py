@@ -110,6 +110,7 @@ lots: Final = Table(
     _int("shipped"),
     _int("scrapped"),
     _int("quarantined"),
+    _int("allotted"),
     _text("recipe"),
     _text("recipe_name"),
     _text("profile"),

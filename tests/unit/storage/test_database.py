@@ -144,11 +144,17 @@ def test_no_value_twice(factory: Factory) -> None:
 def test_no_value_out_of_its_turn_or_beyond_its_pool(factory: Factory) -> None:
     with factory.lawless() as lawless:
         for index in (1, 1000, -1):
-            refused(factory, lawless, UNIT_CLAIMED, claimed(new_unit(), 1, drawn={"mac": index}), "not as expected")
+            refused(
+                factory,
+                lawless,
+                UNIT_CLAIMED,
+                claimed(new_unit(), 1, drawn={"mac": (index, index + 1)}),
+                "not as expected",
+            )
     with sqlite3.connect(factory.database) as database:
         database.execute("UPDATE pools SET next = size WHERE pool = 'mac'")
     with factory.lawless() as lawless:
-        refused(factory, lawless, UNIT_CLAIMED, claimed(new_unit(), 1, drawn={"mac": 1000}), "drawn")
+        refused(factory, lawless, UNIT_CLAIMED, claimed(new_unit(), 1, drawn={"mac": (1000, 1001)}), "drawn")
     with sqlite3.connect(factory.database) as database:
         database.execute("UPDATE pools SET next = 0 WHERE pool = 'mac'")
     database.close()

@@ -3,7 +3,8 @@
 Invariants, each with a test that breaks it:
 
 - Nothing is answered before its entry is durable (logged before released).
-- A request ID belongs to its actor. The same body gets the same bytes again; another body is a conflict, logged.
+- A request ID belongs to its actor. The same body gets the same bytes again; another body is a conflict, logged at each
+  try.
 - A refusal is a decision: it is logged and repeated like any other.
 - Entry, changes and the request's row are one transaction; a rule never writes.
 

@@ -50,7 +50,7 @@ REFUSED = "request.refused"
 class Refusal(Exception):
     """Raised inside a rule to say no; the kernel turns it into a logged answer. Never leaves the kernel.
 
-    ``event_private`` adds to the entry, so that its changes can mark what the refusal revealed.
+    ``private`` adds to the entry, so that its changes can mark what the refusal revealed.
     """
 
     def __init__(self, code: str, message: str, *, next_step: str = "", private: Fields | None = None) -> None:

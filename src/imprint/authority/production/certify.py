@@ -4,7 +4,7 @@ from imprint.authority.decisions.outcome import Event, Moment, Outcome, Refusal
 from imprint.authority.decisions.transaction import Reading
 from imprint.authority.issuance.issuer import DeviceCa
 from imprint.authority.production.catalogue import Catalogue
-from imprint.authority.production.claim import CHALLENGE_SIZE
+from imprint.authority.production.claim import CHALLENGE_SIZE, contested_fields
 from imprint.authority.production.entries import UNIT_CERTIFICATE_REPEATED, UNIT_CERTIFIED
 from imprint.authority.production.held_unit import HeldUnit, hold
 from imprint.authority.production.life_cycle import Move
@@ -96,7 +96,7 @@ def _taken(store: Reading, hardware_id: str, public_key: str) -> Refusal:
         f"this public key belongs to unit {owner['serial']}",
         next_step="Keep both boards aside: they are clones, or their random generator is broken",
         private={
-            "contested": {"hardware_id": owner["hardware_id"], "epoch": owner["epoch"]},
+            "contested": contested_fields(owner),
             "public_key": public_key,
         },
     )

@@ -11,7 +11,7 @@ from imprint.authority.decisions.transaction import Reading
 from imprint.authority.production.catalogue import Catalogue, PinnedLot
 from imprint.authority.production.entries import UNIT_CLAIMED, UNIT_EXPIRED, UNIT_RECLAIMED
 from imprint.authority.production.life_cycle import LIVE, Move, State, next_state
-from imprint.authority.production.pools import value_at
+from imprint.authority.production.pools import Pool, value_at
 from imprint.clock import to_text
 from imprint.encoding import from_hex
 from imprint.errors import FormatError, InputError
@@ -23,6 +23,9 @@ from imprint.protocol.refusals import Code
 CHALLENGE_SIZE = 32
 NUMBER_SIZE = 16
 MAX_RUN = 100
+ALLOTMENTS_A_PLACE = 2
+SPARE_ALLOTMENTS = 20
+MOST_SKIPPED = 10_000
 
 
 class ClaimRule:
@@ -43,7 +46,7 @@ class ClaimRule:
             if _may_go_on(unit, moment, request):
                 return _claim_again(moment, request, unit)
             if not _lease_is_over(unit, moment):
-                raise _second_claimant(unit)
+                raise _second_claimant(unit, ours=unit["station"] == moment.actor)
             expired = (expire(unit),)
             frees_a_place = unit["lot"] == request.lot
             state = State.RELEASED
@@ -99,16 +102,21 @@ def _lease_is_over(unit: Row, moment: Moment) -> bool:
     return bool(unit["state"] == State.CLAIMED and not unit["contested"] and unit["lease_until"] < moment.time)
 
 
-def _second_claimant(unit: Row) -> Refusal:
-    """The clone may have come first, so the first claimant is marked as well."""
+def contested_fields(unit: Row) -> dict[str, Any]:
+    """The unit that a refusal marks as contested."""
+    return {name: unit[name] for name in ("hardware_id", "epoch", "lot")}
+
+
+def _second_claimant(unit: Row, *, ours: bool) -> Refusal:
+    """The clone may have come first, so the first claimant is marked as well. Only ``ours`` is described."""
     complete = unit["state"] == State.COMPLETE
+    name = f"unit {unit['serial']} of lot {unit['lot']} ({unit['state']})" if ours else "in use elsewhere"
     return Refusal(
         Code.ALREADY_COMPLETE if complete else Code.ALREADY_CLAIMED,
-        f"hardware ID {unit['hardware_id']} is unit {unit['serial']} of lot {unit['lot']} ({unit['state']}); "
-        "both are suspect now",
+        f"hardware ID {unit['hardware_id']} is {name}; both are suspect now",
         next_step="Keep this board aside and tell the security officer: one of the two is a clone, or the unit was "
         "started again without its journal",
-        private={"contested": {"hardware_id": unit["hardware_id"], "epoch": unit["epoch"]}},
+        private={"contested": contested_fields(unit)},
     )
 
 
@@ -194,23 +202,54 @@ def _allot(store: Reading, lot: PinnedLot, request: ClaimUnit) -> dict[str, Any]
             )
         values = json.loads(known["unit_values"])
         return {"serial": known["serial"], "values": values, "first_time": False, "given": [], "drawn": {}}
-    drawn: dict[str, int] = {}
+    _refuse_too_many(lot)
+    drawn: dict[str, tuple[int, int]] = {}
     values = {}
     for pool in product.pools():
         row = store.get("pools", product=product.name, pool=pool.pool)
-        index = row["next"] if row else pool.size
-        if index >= pool.size:
-            raise Refusal(Code.POOL_EMPTY, f"pool {pool.pool} of {product.name} has no value left")
-        drawn[pool.pool] = index
+        start = row["next"] if row else pool.size
+        index = _free_index(store, product.name, pool, start)
+        drawn[pool.pool] = (start, index + 1)
         values[pool.pool] = value_at(pool, index)
     serial = _scanned_serial(product.file.serials, request) if product.scanned_serials else values.pop("serial")
-    kinds = {pool.pool: pool.kind if pool.kind != "list" else f"{product.name}/{pool.pool}" for pool in product.pools()}
+    if store.get("given_values", kind="serial", value=serial) is not None:
+        raise Refusal(
+            Code.SERIAL_REFUSED,
+            f"serial {serial} was given to another unit",
+            next_step="Two boards with one label: keep both aside",
+        )
+    kinds = {pool.pool: _kind(product.name, pool) for pool in product.pools()}
     given = [{"kind": kinds[name], "value": value} for name, value in values.items()]
-    for one in [{"kind": "serial", "value": serial}, *given]:
-        if store.get("given_values", **one) is not None:
-            code = Code.SERIAL_REFUSED if one["kind"] == "serial" else Code.POOL_EMPTY
-            raise Refusal(code, f"{one['kind']} {one['value']} was given to another unit")
     return {"serial": serial, "values": values, "first_time": True, "given": given, "drawn": drawn}
+
+
+def _refuse_too_many(lot: PinnedLot) -> None:
+    """Values never go back to their pools, so claiming and releasing again and again must come to an end."""
+    row = lot.row
+    most = ALLOTMENTS_A_PLACE * (row["granted"] + row["refunded"]) + SPARE_ALLOTMENTS
+    if row["allotted"] >= most:
+        raise Refusal(
+            Code.ALLOTTED_OUT,
+            f"lot {row['lot']} has given values to {row['allotted']} boards, for {row['granted']} places",
+            next_step="Find out why so many boards fail; the owner can create another lot",
+        )
+
+
+def _free_index(store: Reading, product: str, pool: Pool, start: int) -> int:
+    """The next index whose value was not given elsewhere: another product's labels may look like ours."""
+    for index in range(start, min(pool.size, start + MOST_SKIPPED)):
+        if store.get("given_values", kind=_kind(product, pool), value=value_at(pool, index)) is None:
+            return index
+    raise Refusal(
+        Code.POOL_EMPTY,
+        f"pool {pool.pool} of {product} has no value left",
+        next_step="The owner must add a product with a new range",
+    )
+
+
+def _kind(product: str, pool: Pool) -> str:
+    """Addresses and serial numbers are unique everywhere, the values of a list within their product."""
+    return pool.kind if pool.kind != "list" else f"{product}/{pool.pool}"
 
 
 def _scanned_serial(spec: Any, request: ClaimUnit) -> str:

@@ -41,7 +41,7 @@ def _product_added(entry: OpenedEntry) -> list[Change]:
 
 def _lot_created(entry: OpenedEntry) -> list[Change]:
     names = ("lot", "product", "granted", "recipe", "recipe_name", "profile", "firmware", "diagnostic")
-    counts = dict.fromkeys(("refunded", "in_work", "shipped", "scrapped", "quarantined"), 0)
+    counts = dict.fromkeys(("refunded", "in_work", "shipped", "scrapped", "quarantined", "allotted"), 0)
     row = {name: entry.private[name] for name in names}
     return [Insert("lots", {**row, **counts, "state": "open", "reconciliation": None, "last_leaf": entry.leaf})]
 
@@ -84,9 +84,10 @@ def _allotted(fields: Fields) -> list[Change]:
         Insert("assignments", {"product": product, "hardware_id": hardware_id, **assignment}),
         *(Insert("given_values", {**one, "product": product, "hardware_id": hardware_id}) for one in given),
         *(
-            Update("pools", {"product": product, "pool": pool}, add={"next": 1}, expect={"next": index})
-            for pool, index in fields["drawn"].items()
+            Update("pools", {"product": product, "pool": pool}, add={"next": taken - start}, expect={"next": start})
+            for pool, (start, taken) in fields["drawn"].items()
         ),
+        Update("lots", {"lot": fields["lot"]}, add={"allotted": 1}),
     ]
 
 
@@ -166,7 +167,9 @@ def _refused(entry: OpenedEntry) -> list[Change]:
     contested = entry.private.get("contested")
     if contested is None:
         return []
-    return [Update("units", _key(contested), set={"contested": 1})]
+    mark = Update("units", _key(contested), set={"contested": 1})
+    # The signed sum names the contested units, so the checkpoint under it must cover the mark.
+    return [mark, Update("lots", {"lot": contested["lot"]}, set={"last_leaf": entry.leaf})]
 
 
 def _key(fields: Fields) -> dict[str, Any]:

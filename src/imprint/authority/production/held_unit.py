@@ -37,7 +37,13 @@ def hold(
     row = latest_unit(store, request.hardware_id)
     if row is None or row["lot"] != request.lot:
         raise Refusal(Code.NOT_CLAIMED, f"hardware ID {request.hardware_id} has no place in lot {request.lot}")
-    if row["fence"] != request.fence or row["station"] != moment.actor:
+    if row["station"] != moment.actor:  # another station's unit is not described
+        raise Refusal(
+            Code.STALE_FENCE,
+            f"hardware ID {request.hardware_id} is held by another claim",
+            next_step="Claim the unit again",
+        )
+    if row["fence"] != request.fence:
         raise Refusal(
             Code.STALE_FENCE,
             f"unit {row['serial']} has moved on to claim {row['fence']}; this request is from claim {request.fence}",

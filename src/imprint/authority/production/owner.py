@@ -165,7 +165,10 @@ class ScrapRule:
         after = _after(unit, Move.SCRAP)
         number = unit["number"] if unit["certificate"] is not None else None
         private = {**_move_fields(unit, after), "number": number, "reason": command.reason}
-        return Outcome((Event(UNIT_SCRAPPED, private),), Done(state=after))
+        # The hash of a certificate cannot be guessed, so whoever holds the certificate, and only they, learn that it is
+        # revoked.
+        public = {"certificate": unit["certificate"]} if number is not None else {}
+        return Outcome((Event(UNIT_SCRAPPED, private, public=public),), Done(state=after))
 
 
 class ClearRule:

@@ -25,12 +25,13 @@ class PermitRule:
     def __call__(self, moment: Moment, store: Reading, request: PermitStep) -> Outcome:
         """Refuses with evidence-contradicts when what was observed is not what the lot pins, and as :func:`hold`."""
         unit = hold(self._catalogue, moment, store, request, _MOVES[request.action])
-        seen = {observation.claim: observation.value for observation in request.observed}
         for claim, wanted in _expected(unit, request.action).items():
-            if seen.get(claim) != wanted:
+            seen = {observation.value for observation in request.observed if observation.claim == claim}
+            if seen != {wanted}:
+                found = " and ".join(sorted(seen)) or "unseen"
                 raise Refusal(
                     Code.EVIDENCE_CONTRADICTS,
-                    f"before {request.action}, {claim} must be observed as {wanted}, not {seen.get(claim, 'unseen')}",
+                    f"before {request.action}, {claim} must be observed as {wanted}, not {found}",
                 )
         challenge = moment.random(CHALLENGE_SIZE)
         private = {

@@ -115,7 +115,11 @@ def test_a_second_claimant_is_refused_and_the_first_is_contested(
         factory.bench(station).claim(unit, run=run)
     row = factory.unit(unit)
     assert (row["contested"], row["state"], row["fence"], row["run"]) == (1, state, 1, "run")
-    assert factory.entries()[-1].private["contested"] == {"hardware_id": unit.hardware_id.hex(), "epoch": 1}
+    contested = {"hardware_id": unit.hardware_id.hex(), "epoch": 1, "lot": LOT}
+    assert factory.entries()[-1].private["contested"] == contested
+    assert factory.row("lots", lot=LOT)["last_leaf"] == factory.entries()[-1].leaf  # the signed sum names the unit
+    told = factory.entries()[-1].private["message"]
+    assert ("SN-0001" in told) is (station == "bench-1")  # another station learns nothing of the unit
 
 
 @pytest.mark.parametrize("state", ["claimed", "certified", "permitted"])

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from imprint.authority.production.claim import ALLOTMENTS_A_PLACE, SPARE_ALLOTMENTS
 from imprint.authority.production.pools import Pool, overlaps, value_at
 from imprint.authority.production.product import Product
 from imprint.errors import InputError, RecipeError
@@ -57,11 +58,25 @@ def test_two_products_may_have_the_same_constants(factory: Factory) -> None:
     assert bench.claim(new_unit()).values["trim"] == factory.bench(lot="lot-3").claim(new_unit()).values["trim"] == "17"
 
 
-def test_a_serial_that_another_product_gave(factory: Factory) -> None:
-    factory.bench().claim(new_unit())
+def test_a_serial_that_another_product_gave_is_passed_over(factory: Factory) -> None:
+    for _ in range(2):
+        factory.bench().claim(new_unit())
     bench = factory.other_bench(yaml=OTHER_PRODUCT.replace(b"TOY-", b"SN-"))
-    with factory.refuses(Code.SERIAL_REFUSED):
+    assert [bench.claim(new_unit()).serial for _ in range(2)] == ["SN-0003", "SN-0004"]
+    assert factory.bench().claim(new_unit()).serial == "SN-0005"
+
+
+def test_claiming_and_releasing_does_not_drain_the_pools(factory: Factory) -> None:
+    bench, places = factory.bench(), factory.row("lots", lot=LOT)["granted"]
+    most = ALLOTMENTS_A_PLACE * places + SPARE_ALLOTMENTS
+    for _ in range(most):
+        unit = new_unit()
+        bench.claim(unit)
+        bench.release(unit)
+    with factory.refuses(Code.ALLOTTED_OUT):
         bench.claim(new_unit())
+    assert bench.claim(unit).serial  # one that has its values already is no draught on the pools
+    assert factory.row("pools", product="lamp", pool="mac")["next"] == most
 
 
 def test_a_hardware_id_gets_values_of_each_product_that_it_becomes(factory: Factory) -> None:

@@ -30,13 +30,15 @@ def test_public_bytes_hold_no_serial_hardware_id_or_key(factory: Factory) -> Non
     hidden = {b"SN-0001", b"SN-", b"02:00:5e", b"lamp", LOT.encode(), row["number"].encode(), b"burnt"}
     for secret in (unit.hardware_id, unit.spki(), unit.spki()[-32:], bytes.fromhex(row["public_key"])):
         hidden |= spellings(secret)
-    hidden |= spellings(bytes.fromhex(row["certificate"]))
+    revoked = spellings(bytes.fromhex(row["certificate"]))  # told once, so that its holders may know
     with factory.reader.store.reading() as store:
         entries = list(store.entries())
     published = b"".join(path.read_bytes() for path in (factory.folder / "ledger").rglob("*") if path.is_file())
     public = b"".join(data for _, data, _ in entries)
     assert public[:50] in published
     assert not [secret for secret in hidden if secret in public + published]
+    telling = [data for _, data, _ in entries if any(spelling in data for spelling in revoked)]
+    assert [b'"type":"unit.scrapped"' in data for data in telling] == [True]
     openings = b"".join(opening for _, _, opening in entries)
     for shown in (b"SN-0001", unit.hardware_id.hex().encode(), sha256_hex(unit.spki()).encode(), b"burnt"):
         assert shown in openings

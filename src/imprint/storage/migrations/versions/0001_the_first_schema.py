@@ -64,6 +64,7 @@ def upgrade() -> None:
         sa.Column("shipped", sa.Integer(), nullable=False),
         sa.Column("scrapped", sa.Integer(), nullable=False),
         sa.Column("quarantined", sa.Integer(), nullable=False),
+        sa.Column("allotted", sa.Integer(), nullable=False),
         sa.Column("recipe", sa.Text(), nullable=False),
         sa.Column("recipe_name", sa.Text(), nullable=False),
         sa.Column("profile", sa.Text(), nullable=False),
