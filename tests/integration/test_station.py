@@ -19,6 +19,7 @@ from cryptography.x509 import load_der_x509_certificate, load_pem_x509_certifica
 from station_line import LOT, STATION, authority, run_line, virtual_units
 
 from imprint.assemble import Platform
+from imprint.authority.production.commands import CloseLot, CreateLot
 from imprint.errors import RecipeError, StorageError
 from imprint.keys.verify import encode_public_pem
 from imprint.protocol.answers import Answer
@@ -408,6 +409,34 @@ def test_an_unfinished_run_of_another_lot_is_left_alone(tmp_path: Path) -> None:
         (outcome,) = asyncio.run(run_line(platform, journal, fixtures_of(units)))
     assert outcome.status is Status.FAILED
     assert "lot L0 is unfinished" in outcome.message
+
+
+def test_an_unfinished_run_of_a_lot_that_has_closed_is_over(tmp_path: Path) -> None:
+    with (
+        virtual_units(tmp_path / "V", 1) as units,
+        authority(tmp_path / "W") as platform,
+        open_journal(tmp_path / "j") as journal,
+    ):
+        typical = (SHIPPED / "typical.yaml").read_bytes()
+        platform.command(
+            CreateLot(
+                lot="L0",
+                product="lamp",
+                count=1,
+                recipe=typical,
+                recipe_name="typical",
+                firmware="1.0.0+0",
+                diagnostic="0.9.0+0",
+            )
+        )
+        platform.command(CloseLot(lot="L0", checkpoint=platform.checkpoint().note))
+        started = RunStarted(
+            run="old", lot="L0", hardware_id=units[0]["hardware_id"], fixture="0", time="2026-01-01T00:00:00.000Z"
+        )
+        journal.append(started)
+        (outcome,) = asyncio.run(run_line(platform, journal, fixtures_of(units)))
+        assert outcome.status is Status.COMPLETE
+        assert not list(journal.history.unfinished(units[0]["hardware_id"]))
 
 
 def test_a_recipe_that_does_not_fit_is_told_before_any_unit_is_touched(tmp_path: Path) -> None:
