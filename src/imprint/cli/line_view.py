@@ -72,7 +72,7 @@ class LineView:
         table = Table(title=f"{done} of {self._total} units done", title_justify="left", box=None, pad_edge=False)
         for name in ("fixture", "unit", "step", ""):
             table.add_column(name, no_wrap=True)
-        for fixture in sorted(self._rows):
+        for fixture in sorted(self._rows, key=lambda name: (len(name), name)):
             event = self._rows[fixture]
             unit = event.serial or event.hardware_id or ""
             table.add_row(fixture, printable(unit), printable(event.step), printable(event.message))
