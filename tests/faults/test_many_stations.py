@@ -16,8 +16,15 @@ from line_check import disagreements
 from production_line import Line, error_of, make_line, run, served, statuses, units_of
 
 
-def start(command: list[str]) -> subprocess.Popen[str]:
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+def start(command: list[str], sigint: signal.Handlers = signal.SIG_DFL) -> subprocess.Popen[str]:
+    """A station. Tests that run in the background of a shell ignore SIGINT, and so would it without ``sigint``."""
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, sigint),
+    )
 
 
 def end(process: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:
@@ -145,11 +152,21 @@ def test_one_key_in_two_units(tmp_path: Path) -> None:
     assert disagreements(line, finished=True) == []
 
 
-@pytest.mark.parametrize(("sign", "lines"), [(signal.SIGINT, 1), (signal.SIGINT, 60), (signal.SIGTERM, 60)])
-def test_a_station_that_is_told_to_stop_goes_on_later(tmp_path: Path, sign: signal.Signals, lines: int) -> None:
+@pytest.mark.parametrize(
+    ("sign", "lines", "sigint"),
+    [
+        (signal.SIGINT, 1, signal.SIG_DFL),
+        (signal.SIGINT, 60, signal.SIG_DFL),
+        (signal.SIGTERM, 60, signal.SIG_DFL),
+        (signal.SIGTERM, 60, signal.SIG_IGN),
+    ],
+)
+def test_a_station_that_is_told_to_stop_goes_on_later(
+    tmp_path: Path, sign: signal.Signals, lines: int, sigint: signal.Handlers
+) -> None:
     line = make_line(tmp_path, count=6)
     with served(line.bench, 6):
-        station = start(line.station(range(6)))
+        station = start(line.station(range(6)), sigint)
         wait_for_lines(line, station, lines)
         station.send_signal(sign)
         stopped = end(station)

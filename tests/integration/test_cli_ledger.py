@@ -122,11 +122,11 @@ def test_another_ledgers_key_checks_nothing(imprint: CommandLine) -> None:
     assert refused.error["what"] == "no signature by a known key"
 
 
-def test_before_the_first_checkpoint(imprint: CommandLine) -> None:
+def test_before_the_first_entry(imprint: CommandLine) -> None:
     imprint.decide("init", "fresh", "--root-passphrase-file", imprint.passphrase_file)
     fresh = ("-C", "fresh", "ledger")
     assert imprint(*fresh, "verify", "--json").result["committed"] == 0
-    assert imprint(*fresh, "prove", 0, "--json", code=4).error["rule"] == "not-covered"
+    assert imprint(*fresh, "prove", 0, "--json", code=3).error["subject"] == "entry 0"
     assert imprint.decide(*fresh, "checkpoint", "--json").result["size"] == 0
     assert imprint(*fresh, "verify", "--json").result["integrated"] == 0
 

@@ -102,6 +102,12 @@ def run(args: Sequence[str]) -> None:
 
 def main() -> None:
     """The program: runs its command line, reports an error, exits. SIGTERM stops it as Ctrl-C does."""
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    signal.signal(signal.SIGTERM, _stop)
     args = sys.argv[1:]
     sys.exit(exit_code_of(lambda: run(args), as_json="--json" in args))
+
+
+def _stop(*_: object) -> None:
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell has it for its jobs in the background
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.raise_signal(signal.SIGINT)
