@@ -23,7 +23,7 @@ def start(command: list[str], sigint: signal.Handlers = signal.SIG_DFL) -> subpr
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, sigint),
+        preexec_fn=lambda: signal.signal(signal.SIGINT, sigint),  # noqa: PLW1509 - these tests have no threads
     )
 
 
