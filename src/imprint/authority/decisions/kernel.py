@@ -107,9 +107,8 @@ class Kernel:
     def close(self) -> None:
         """Finish what is queued, then stop."""
         with self._entrance:
-            if not self._closed:
-                self._closed = True
-                self._queue.put(None)
+            self._closed = True
+            self._queue.put(None)
         self._thread.join()
 
     # --- the writing thread ---------------------------------------------------------------------------------------

@@ -296,8 +296,9 @@ def test_an_id_belongs_to_its_actor(bench: Bench) -> None:
 
 @pytest.mark.parametrize("bad", ["", "x" * (MAX_ID + 1), "line\nbreak", "nul\x00"])
 def test_an_id_is_short_and_printable(bench: Bench, bad: str) -> None:
-    with pytest.raises(ConflictError, match="printable"):
+    with pytest.raises(ConflictError, match="printable") as caught:
         bench.kernel.submit(Ask(actor="a", request_id=bad, body=b"", request=Add("x")))
+    assert caught.value.subject == repr(bad[:40])
     assert bench.entries() == []
 
 
@@ -399,6 +400,13 @@ def test_a_request_whose_turn_has_come_cannot_be_given_up(bench: Bench) -> None:
     assert not future.cancel()
     gate.set()
     assert future.result(PATIENCE_S).result == Done(state="x")
+
+
+def test_a_kernel_that_nobody_closed_keeps_no_process_alive(bench: Bench) -> None:
+    (thread,) = (thread for thread in threading.enumerate() if thread.name == "imprint-kernel")
+    assert thread.daemon
+    bench.kernel.close()
+    assert not thread.is_alive()
 
 
 def test_close_finishes_what_is_queued_and_takes_no_more(bench: Bench) -> None:
