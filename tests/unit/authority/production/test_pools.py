@@ -102,21 +102,19 @@ def test_a_label_is_taken_as_it_is(factory: Factory) -> None:
     assert factory.row("given_values", kind="serial", value="T0042")["hardware_id"] == unit.hardware_id.hex()
 
 
-@pytest.mark.parametrize(
-    "label", [None, "", "T042", "T00421", " T0042", "T0042\n", "T/042", "../T0042", "t0042", "T0042\x00", "T٠٠٤٢"]
-)
-def test_a_label_that_does_not_match(factory: Factory, label: str | None) -> None:
+def test_a_label_that_does_not_match(factory: Factory) -> None:
     bench = scanning(factory)
-    with factory.refuses(Code.SERIAL_REFUSED):
-        bench.claim(new_unit(), serial=label)
+    for label in (None, "", "T042", "T00421", " T0042", "T0042\n", "T/042", "../T0042", "t0042", "T0042\x00", "T٠٠٤٢"):
+        with factory.refuses(Code.SERIAL_REFUSED):
+            bench.claim(new_unit(), serial=label)
     assert factory.rows("given_values") == []
 
 
-@pytest.mark.parametrize("label", ["T/042", "T\n042", "T 042", "_T042", "T" * 65])
-def test_no_pattern_lets_in_what_is_no_serial_number(factory: Factory, label: str) -> None:
+def test_no_pattern_lets_in_what_is_no_serial_number(factory: Factory) -> None:
     bench = factory.other_bench(yaml=SCANNED.replace(b"T[0-9]{4}", b"(?s).*"))
-    with factory.refuses(Code.SERIAL_REFUSED):
-        bench.claim(new_unit(), serial=label)
+    for label in ("T/042", "T\n042", "T 042", "_T042", "T" * 65):
+        with factory.refuses(Code.SERIAL_REFUSED):
+            bench.claim(new_unit(), serial=label)
 
 
 def test_a_label_is_for_one_unit(factory: Factory) -> None:

@@ -2,6 +2,8 @@
 
 from imprint.authority.production.commands import ClearUnit, CloseLot, ScrapUnit
 from imprint.encoding import b64, sha256_hex
+from imprint.formats.note import parse_vkey
+from imprint.formats.receipt import verify_receipt
 from imprint.protocol.refusals import Code
 from soft_factory import LOT, Factory, new_unit
 
@@ -54,3 +56,14 @@ def test_two_openings_of_the_same_fields_differ(factory: Factory) -> None:
     with factory.reader.store.reading() as store:
         salts = {opening.split(b'"salt":')[1] for _, _, opening in store.entries()}
         assert len(salts) == store.size()
+
+
+def test_each_receipt_verifies_with_the_published_key(factory: Factory) -> None:
+    key = parse_vkey((factory.folder / "ledger" / "vkey").read_text().strip())
+    bench, unit = factory.bench(), new_unit()
+    answers = [bench.ask(bench.claiming(unit)), bench.ask(bench.certifying(unit)), bench.ask(bench.certifying(unit, 9))]
+    assert [answer.result.kind for answer in answers] == ["claimed", "certified", "refused"]
+    for answer, entry in zip(answers, factory.entries()[-3:], strict=True):
+        receipt = answer.receipt
+        assert (receipt.leaf, receipt.time) == (entry.leaf, entry.time)
+        verify_receipt(leaf=bytes.fromhex(receipt.leaf), time=receipt.time, signature=receipt.signature, key=key)
