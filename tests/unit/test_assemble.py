@@ -1,4 +1,5 @@
-"""Making and opening workspaces: one is really made, with its encrypted keys; the rest use ready signers."""
+"""Making, opening and running workspaces with ready signers. One that is really made, with its encrypted keys, has its
+tests among those of the integration."""
 
 import shutil
 import sqlite3
@@ -6,8 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
-from cryptography.x509 import load_pem_x509_certificate
 
 from imprint.assemble import create, open_platform, open_reader
 from imprint.authority.production.commands import CloseLot
@@ -21,76 +20,10 @@ from imprint.errors import (
     StorageError,
     WorkspaceError,
 )
-from imprint.storage.workspace import KEY_NAMES
 from imprint.verify_ledger import verify_ledger
-from soft_factory import Factory, SetClock, new_unit
-
-PASSPHRASE = b"nine owls under a bridge"
-ROOT_PASSPHRASE = b"kept in another drawer"
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A workspace as owners make it, its root elsewhere."""
-    folder = tmp_path_factory.mktemp("made")
-    create(
-        folder / "workspace",
-        organization="Größe & Co",
-        passphrase=PASSPHRASE,
-        root_passphrase=ROOT_PASSPHRASE,
-        root_out=folder / "vault",
-        clock=SetClock(),
-    )
-    return folder
-
+from soft_factory import Factory, new_unit
 
 # --- making one ---
-
-
-def test_private_things_are_private_and_encrypted(made: Path) -> None:
-    workspace = made / "workspace"
-    assert workspace.stat().st_mode & 0o777 == 0o700
-    files = {str(path.relative_to(made)): path for path in made.rglob("*") if path.is_file()}
-    private = [path for name, path in files.items() if path.suffix == ".pem" and b"PRIVATE" in path.read_bytes()]
-    assert {path.name for path in private} == {"root.pem", *(f"{name}.pem" for name in KEY_NAMES)}
-    for path in [*private, files["workspace/imprint.db"]]:
-        assert path.stat().st_mode & 0o777 == 0o600
-    for path in private:
-        assert path.read_bytes().startswith(b"-----BEGIN ENCRYPTED PRIVATE KEY-----")
-    for path in files.values():
-        assert PASSPHRASE not in path.read_bytes()
-        assert ROOT_PASSPHRASE not in path.read_bytes()
-    assert {path.parent.name for path in made.rglob("root.pem") if b"PRIVATE" in path.read_bytes()} == {"vault"}
-    assert not (workspace / "root").exists()
-
-
-def test_the_roots_passphrase_is_its_own(made: Path) -> None:
-    pem = (made / "vault" / "root.pem").read_bytes()
-    with pytest.raises(ValueError, match=r"password|decrypt"):
-        load_pem_private_key(pem, PASSPHRASE)
-    root = load_pem_x509_certificate((made / "workspace" / "certs" / "root.pem").read_bytes())
-    assert load_pem_private_key(pem, ROOT_PASSPHRASE).public_key() == root.public_key()
-    ca = load_pem_x509_certificate((made / "workspace" / "certs" / "ca.pem").read_bytes())
-    ca.verify_directly_issued_by(root)
-    root.verify_directly_issued_by(root)
-    assert (made / "vault" / "root-certificate.pem").read_bytes().startswith(b"-----BEGIN CERTIFICATE-----")
-    assert ca.subject.rfc4514_string() == "CN=Größe & Co Device CA,O=Größe & Co"
-
-
-def test_what_was_made_decides(made: Path, tmp_path: Path) -> None:
-    folder = shutil.copytree(made / "workspace", tmp_path / "copy")
-    asked: list[int] = []
-
-    def passphrase() -> bytes:
-        asked.append(1)
-        return PASSPHRASE
-
-    with open_platform(folder, passphrase, clock=SetClock()) as platform:
-        factory = Factory(folder=folder, clock=SetClock(), platform=platform)
-        factory.add_product()
-    assert len(asked) == 1
-    found = verify_ledger(open_reader(folder))
-    assert (found.committed, found.integrated) == (1, 1), "what was decided is under a checkpoint when it closes"
 
 
 @pytest.mark.parametrize("name", ["", "two\nlines", "nul\x00", "x" * 65, "\ud800"])
@@ -100,12 +33,14 @@ def test_an_organization_that_no_certificate_can_hold(tmp_path: Path, name: str)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_nothing_is_made_over_what_is_there(made: Path, tmp_path: Path) -> None:
+def test_nothing_is_made_over_what_is_there(tmp_path: Path) -> None:
+    (vault := tmp_path / "vault").mkdir()
+    (vault / "root.pem").write_bytes(b"mine")
     (tmp_path / "taken").write_bytes(b"mine")
-    for folder, root_out in ((tmp_path / "taken", None), (tmp_path, None), (tmp_path / "new", made / "vault")):
+    for folder, root_out in ((tmp_path / "taken", None), (tmp_path, None), (tmp_path / "new", vault)):
         with pytest.raises(WorkspaceError, match="already"):
             create(folder, organization="x", passphrase=b"p", root_passphrase=b"r", root_out=root_out)
-    assert [path.name for path in tmp_path.iterdir()] == ["taken"]
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["root.pem", "taken", "vault"]
 
 
 def test_an_empty_passphrase_leaves_nothing(tmp_path: Path) -> None:
@@ -115,21 +50,6 @@ def test_an_empty_passphrase_leaves_nothing(tmp_path: Path) -> None:
 
 
 # --- opening one ---
-
-
-def test_a_wrong_passphrase(made: Path) -> None:
-    before = {path: path.read_bytes() for path in made.rglob("*") if path.is_file()}
-    with pytest.raises(PassphraseError) as caught, open_platform(made / "workspace", lambda: b"wrong"):
-        pass
-    assert "wrong" not in str(caught.value)
-    assert {path: path.read_bytes() for path in before} == before
-
-
-def test_keys_that_were_swapped(made: Path, tmp_path: Path) -> None:
-    folder = shutil.copytree(made / "workspace", tmp_path / "copy")
-    shutil.copy(folder / "keys" / "firmware.pem", folder / "keys" / "device-ca.pem")
-    with pytest.raises(WorkspaceError, match="not that of its public half"), open_platform(folder, lambda: PASSPHRASE):
-        pass
 
 
 def test_rolled_back_before_the_passphrase_is_asked(factory: Factory) -> None:
@@ -257,8 +177,3 @@ def test_a_ledger_without_its_checkpoint_does_not_verify(factory: Factory) -> No
     (factory.folder / "ledger" / "checkpoint").unlink()
     with pytest.raises(ImprintError, match="checkpoint is missing"):
         verify_ledger(factory.reader)
-
-
-def test_an_empty_workspace_verifies(made: Path) -> None:
-    found = verify_ledger(open_reader(made / "workspace"))
-    assert (found.committed, found.integrated) == (0, 0)
