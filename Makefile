@@ -15,7 +15,7 @@ export PIP_CONSTRAINT := constraints.txt
 export PIP_BUILD_CONSTRAINT := constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo check test fuzz sweep bench lock clean
+.PHONY: help setup demo check test fuzz sweep mutants bench lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 10
@@ -52,6 +52,9 @@ fuzz: setup  ## the long form of every test with random values: 5,000 examples e
 sweep: setup  ## the long form of the fault tests: a station killed at every write it makes, about a quarter of an hour
 	.ci/packages openssl strace
 	IMPRINT_SWEEP=long $(BIN)/pytest -n 2 -rP tests/faults
+
+mutants: setup  ## wrong versions of the authority's rules, each of which must fail a unit test, about half an hour
+	$(BIN)/python tests/mutate.py
 
 bench: setup  ## rates, as ratios to a limit or a peer measured in the same run
 	$(BIN)/python -m benchmarks
