@@ -34,6 +34,7 @@ serials: {made: "MP-", width: 6}   # MP-000001, MP-000002, …; or {scanned: "MP
 
 values:                            # one of each for every unit; each is given exactly once
   mac: {kind: eui48, first: "02:00:00:00:00:01", count: 10000}
+# gain: {kind: list, values: ["0.9871", "1.0042"]}   # made elsewhere, one a unit; in quotes
 
 # evidence:                        # the least grade for a claim; below it a unit is not complete
 #   debug: station-observed        # attested, unit-signed, station-observed, declared or none

@@ -166,7 +166,7 @@ def _one_range(segments: Sequence[tuple[int, int]]) -> tuple[int, int]:
         raise FormatError(
             f"data in {len(ranges)} ranges of memory ({listed}), and an image is one",
             subject=_SUBJECT,
-            next_step=f"Drop what is not part of the image by name, for example: {_suggestion(ranges)}",
+            next_step=f"Drop what is not part of the image by name, for example: --drop-region {_suggestion(ranges)}",
         )
     return ranges[0]
 

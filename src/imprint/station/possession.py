@@ -3,6 +3,9 @@
 import secrets
 from typing import Final
 
+from cryptography.x509 import load_der_x509_certificate
+from cryptography.x509.oid import NameOID
+
 from imprint.encoding import sha256
 from imprint.errors import FormatError, UnitRefused
 from imprint.formats.provisioning_group import STATEMENT_CONTEXT, UnitStatement
@@ -34,3 +37,9 @@ async def holds_identity(target: Target, hardware_id: str, certificate: bytes) -
         and statement.hw.hex() == hardware_id
         and statement.cert == sha256(certificate)
     )
+
+
+def serial_of(certificate: bytes) -> str:
+    """The serial number in an identity (DER), which the authority issued."""
+    names = load_der_x509_certificate(certificate).subject.get_attributes_for_oid(NameOID.SERIAL_NUMBER)
+    return ", ".join(str(name.value) for name in names)

@@ -17,7 +17,7 @@ from imprint.station.attempt import attempt
 from imprint.station.fixture import Fixture
 from imprint.station.journal import Journal
 from imprint.station.journal_entry import RunEnded, RunStarted
-from imprint.station.possession import holds_identity
+from imprint.station.possession import holds_identity, serial_of
 from imprint.station.recipe import Recipe, check_fits, parse_recipe
 from imprint.station.run import Run
 from imprint.station.run_event import RunEvent, RunOutcome, Status
@@ -130,7 +130,8 @@ class _Line:
         try:
             certificate = self._journal.history.identity(hardware_id)
             if certificate is not None and await holds_identity(place.target, hardware_id, certificate):
-                return _outcome(place.fixture, hardware_id, Status.ALREADY_COMPLETE, "this unit was completed before")
+                message = f"this unit was completed before, as {serial_of(certificate)}"
+                return _outcome(place.fixture, hardware_id, Status.ALREADY_COMPLETE, message)
             return await self._imprint(place, hardware_id, await self._resume(place, hardware_id))
         finally:
             self._active.discard(hardware_id)

@@ -58,7 +58,7 @@ def test_data_outside_the_image_is_refused_with_the_way_out() -> None:
     with pytest.raises(FormatError) as caught:
         parse_firmware(data)
     assert "0x0-0x190, 0x100010c0-0x100010c4" in str(caught.value)
-    assert str(caught.value).endswith("for example: uicr")
+    assert str(caught.value).endswith("for example: --drop-region uicr")
     firmware = parse_firmware(data, drop=[UICR])
     assert (firmware.payload, firmware.address, firmware.dropped) == (b"code" * 100, 0, {"uicr": 4})
 

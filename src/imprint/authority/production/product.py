@@ -103,9 +103,10 @@ class ProductFile(_Model):
         Annotated[MadeSerials, Tag("made serials")] | Annotated[ScannedSerials, Tag("scanned serials")],
         Discriminator(_serials_kind),
     ]
-    values: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,31}$")], AddressRange | ValueList] = Field(
-        default_factory=dict
-    )
+    values: dict[
+        Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,31}$")],
+        Annotated[AddressRange | ValueList, Field(discriminator="kind")],
+    ] = Field(default_factory=dict)
     evidence: dict[str, str] = Field(default_factory=dict)
     lease_minutes: int = Field(default=60, ge=1, le=60 * 24 * 30)
     vendor_roots: list[str] = Field(default_factory=list)
