@@ -42,8 +42,8 @@ def test_what_the_units_drew_is_gone_from_the_pools(imprint: CommandLine) -> Non
         ("product: my-product", "product: my/product", 2, "product: "),
         ("product: my-product", "product: a\nproduct: b", 3, "the key 'product' occurs twice"),
         ("description: What", "description: !!python/name:os What", 3, "is not allowed"),
-        ("# evidence:", "evidence: {debug: rumour}\n#", 17, "'rumour' is not a grade"),
-        ("# evidence:", "evidence: {luck: declared}\n#", 17, "'luck' is not a claim"),
+        ("# evidence:", "evidence: {debug: rumour}\n#", 18, "'rumour' is not a grade"),
+        ("# evidence:", "evidence: {luck: declared}\n#", 18, "'luck' is not a claim"),
         ("serials: {", "serials: [", 12, "not YAML"),
     ],
 )  # fmt: skip
