@@ -138,7 +138,8 @@ class Factory:
 
     def add_product(self, yaml: bytes = PRODUCT) -> None:
         """A product from its file."""
-        self.platform.command(AddProduct(definition=Product.from_yaml(yaml, name="product.yaml").definition()))
+        definition = Product.from_yaml(yaml, name="product.yaml").definition()
+        assert self.platform.command(AddProduct(definition=definition)) == "added"
 
     def add_release(
         self, *, product: str = "lamp", role: str = "production", version: str = "1.0.0", counter: int = 2
@@ -150,7 +151,8 @@ class Factory:
     def add_lot(self, lot: str = LOT, *, count: int = GRANT, product: str = "lamp", **settings: Any) -> None:
         """A lot of the release 1.0.0."""
         pinned = {"recipe": RECIPE, "recipe_name": "typical.yaml", "firmware": "1.0.0+0", "diagnostic": None}
-        self.platform.command(CreateLot(lot=lot, product=product, count=count, **{**pinned, **settings}))
+        lot_wanted = CreateLot(lot=lot, product=product, count=count, **{**pinned, **settings})
+        assert self.platform.command(lot_wanted) == "open"
 
     def bench(self, name: str = "bench-1", *, lot: str = LOT) -> "Bench":
         """A station on a lot."""

@@ -208,8 +208,7 @@ def _after(unit: Row, move: Move) -> State:
 
 def _refuse_closed(store: Reading, lot: str) -> None:
     """The signed sum of a closed lot does not change any more."""
-    row = store.get("lots", lot=lot)
-    if row is not None and row["state"] != "open":
+    if store.get("lots", lot=lot, state="open") is None:
         raise Refusal(
             Code.LOT_CLOSED,
             f"lot {lot} is closed, and its sum is signed",

@@ -407,6 +407,7 @@ def test_a_kernel_that_nobody_closed_keeps_no_process_alive(bench: Bench) -> Non
     assert thread.daemon
     bench.kernel.close()
     assert not thread.is_alive()
+    assert bench.store.commits == 0, "nothing was asked, so nothing was written"
 
 
 def test_close_finishes_what_is_queued_and_takes_no_more(bench: Bench) -> None:

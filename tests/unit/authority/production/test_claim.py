@@ -262,6 +262,9 @@ def test_expired_claims_can_be_collected(factory: Factory) -> None:
         factory.platform.command(ExpireClaims(lot=LOT))
     bench.claim(young)
     factory.clock.advance(INSTANT)
+    factory.add_lot("lot-2")
+    with factory.refuses(Code.WRONG_STATE):
+        factory.platform.command(ExpireClaims(lot="lot-2"))
     assert factory.platform.command(ExpireClaims(lot=LOT)) == "expired"
     assert [factory.unit(unit)["state"] for unit in (old, young, done)] == ["released", "claimed", "certified"]
     with factory.refuses(Code.UNKNOWN_LOT):
