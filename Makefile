@@ -14,6 +14,10 @@ DIR ?= demo
 export PIP_CONSTRAINT := constraints.txt
 export PIP_BUILD_CONSTRAINT := constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# The tests start interpreters by the hundred, so what is compiled is kept.
+unexport PYTHONDONTWRITEBYTECODE
+# Unit tests ask nothing of a disk that lasts; the others do.
+MEMORY := $(firstword $(wildcard /dev/shm) /tmp)
 
 .PHONY: help setup demo check test fuzz sweep mutants bench lock clean
 
@@ -40,7 +44,7 @@ check: setup  ## format, lint, types, layers, unit tests: under a minute
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/pytest -n 2 tests/unit
+	TMPDIR=$(MEMORY) $(BIN)/pytest -n 2 tests/unit
 
 test: check  ## everything
 	.ci/packages openssl strace firmware-microbit-micropython

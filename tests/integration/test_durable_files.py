@@ -1,9 +1,14 @@
 """The order in which files and their names become durable, as strace sees it."""
 
+import multiprocessing
+import multiprocessing.process
 import re
 import subprocess
 import sys
+import threading
 from pathlib import Path
+
+from imprint.storage.tile_folder import TileFolder
 
 WRITE_ONE = """
 import pathlib, sys
@@ -52,3 +57,24 @@ def test_all_names_are_durable_before_the_checkpoint(tmp_path: Path) -> None:
     for at, path in made:
         before = seen[at:checkpoint] if at < checkpoint else seen[at:]
         assert ("fsync", str(Path(path).parent)) in before, path
+
+
+def add(folder: Path, times: int) -> None:
+    store = TileFolder(folder)
+    for _ in range(times):
+        with store.lock():
+            count = int(store.read("count") or b"0")
+            store.write([("count", b"%d" % (count + 1))])
+
+
+def test_one_writer_at_a_time_among_processes_and_threads(tmp_path: Path) -> None:
+    fork = multiprocessing.get_context("fork")
+    workers: list[multiprocessing.process.BaseProcess | threading.Thread] = [
+        *(fork.Process(target=add, args=(tmp_path, 50)) for _ in range(2)),
+        *(threading.Thread(target=add, args=(tmp_path, 50)) for _ in range(2)),
+    ]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(30)
+    assert TileFolder(tmp_path).read("count") == b"200"

@@ -1,11 +1,7 @@
 """How a failed command ends: the exit code, the line for people, the object for machines."""
 
 import json
-import os
 import re
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -118,40 +114,3 @@ def test_the_traceback_shows_frames_but_no_variables(
     err = capsys.readouterr().err
     assert "test_exit_codes.py" in err
     assert SECRET not in err
-
-
-def python(code: str) -> list[str]:
-    body = f"from imprint.cli.errors import exit_code_of\ndef command():\n    {code}\n"
-    return [sys.executable, "-c", body + "raise SystemExit(exit_code_of(command, as_json=False))"]
-
-
-def test_a_reader_that_leaves_is_not_worth_a_word() -> None:
-    program = python("import sys; sys.stdout.write('line\\n' * 100_000)")
-    with subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
-        assert running.stdout is not None
-        assert running.stderr is not None
-        running.stdout.close()
-        assert running.stderr.read() == ""
-        assert running.wait() == PIPE_CLOSED
-
-
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's full disk")
-def test_a_full_disk_under_stdout_is_an_error_once() -> None:
-    with Path("/dev/full").open("w") as full:
-        done = subprocess.run(python("print('result')"), stdout=full, stderr=subprocess.PIPE, text=True, check=False)
-    assert (done.returncode, done.stderr) == (9, "imprint: No space left on device\n")
-
-
-def test_ctrl_c_ends_calmly() -> None:
-    program = python(
-        # A job that a shell runs in the background inherits an ignored SIGINT.
-        "import signal, time; signal.signal(signal.SIGINT, signal.default_int_handler); "
-        "print('ready', flush=True); time.sleep(60)"
-    )
-    with subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
-        assert running.stdout is not None
-        assert running.stderr is not None
-        assert running.stdout.readline() == "ready\n"
-        os.kill(running.pid, signal.SIGINT)
-        assert running.wait() == INTERRUPTED
-        assert running.stderr.read() == "imprint: interrupted\n"

@@ -1,6 +1,5 @@
 """The command line as a whole: its nouns, its global options, its start."""
 
-import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -10,8 +9,6 @@ import typer
 
 from imprint import cli
 from imprint.cli import NOUNS, Noun, load, run, workspace_folder
-
-HEAVY = ("cryptography", "pydantic", "sqlalchemy", "smp", "smpclient", "cbor2", "asyncio")
 
 
 @pytest.mark.parametrize("noun", NOUNS, ids=lambda noun: noun.name)
@@ -28,18 +25,6 @@ def test_no_command_is_left_out_of_the_table() -> None:
     modules = Path(cli.__file__).parent.glob("[!_]*.py")
     with_app = {path.stem for path in modules if "typer.Typer(" in path.read_text()}
     assert with_app <= {noun.name for noun in NOUNS}
-
-
-def test_help_names_the_nouns_and_loads_nothing_heavy() -> None:
-    program = (
-        "import sys, imprint.cli, typer\n"
-        "try: imprint.cli.run(['--help'])\n"
-        "except typer.Exit: pass\n"
-        f"print(*[name for name in {HEAVY} if name in sys.modules], file=sys.stderr)"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stderr == "\n"
-    assert all(noun.summary[:30] in done.stdout for noun in NOUNS)
 
 
 @pytest.fixture
@@ -84,12 +69,3 @@ def test_wrong_command_lines_say_so(seen: list[Path], args: list[str], word: str
         run(args)
     assert word in caught.value.format_message()
     assert seen == []
-
-
-def test_as_a_module_and_as_a_program() -> None:
-    as_module = [sys.executable, "-m", "imprint", "--nonsense"]
-    as_program = [str(Path(sys.executable).with_name("imprint")), "--nonsense"]
-    for program in (as_module, as_program):
-        done = subprocess.run(program, capture_output=True, text=True, check=False)
-        assert (done.returncode, done.stdout) == (2, "")
-        assert done.stderr == "imprint: No such option: --nonsense\nSee imprint --help\n"

@@ -2,10 +2,7 @@
 
 import os
 import pty
-import subprocess
-import sys
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -137,65 +134,3 @@ def test_errors_and_representations_hide_it(file: Path) -> None:
         read_passphrase("workspace", file=file, new=True)
     assert "hunter2" not in str(caught.value)
     assert "hunter2" not in f"{Secret(b'hunter2')!r} {Secret(b'hunter2')}"
-
-
-OWN_TERMINAL = "import fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0)"
-PROMPTED = """
-import sys
-from imprint.cli.passphrase import read_passphrase
-from imprint.errors import PassphraseError
-try:
-    found = read_passphrase("workspace", new=True).reveal()
-except PassphraseError as error:
-    sys.exit(error.what)
-sys.exit("got it" if found == b"correct horse battery" else "got something else")
-"""
-
-
-def at_a_terminal(*answers: bytes) -> tuple[str, str]:
-    """Type the answers at the prompts: what the terminal showed, and the program's last word (on a pipe)."""
-    ours, theirs = pty.openpty()
-    running = subprocess.Popen(
-        [sys.executable, "-c", OWN_TERMINAL + PROMPTED],
-        stdin=theirs,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    )
-    os.close(theirs)
-    shown = b""
-    for answer in answers:
-        while not shown.endswith(b": "):
-            shown += os.read(ours, 100)
-        os.write(ours, answer)
-        shown += b"|"
-    word = running.communicate(timeout=10)[1]
-    with suppress(OSError):  # EIO: nobody holds the other end any more
-        shown += os.read(ours, 1000)
-    os.close(ours)
-    return shown.decode(), word.decode().strip()
-
-
-def test_the_prompt_asks_twice_and_shows_nothing() -> None:
-    shown, word = at_a_terminal(GOOD + b"\n", GOOD + b"\n")
-    assert word == "got it"
-    assert shown.replace("\r\n", "") == "Passphrase for workspace: |The same again: |"
-
-
-@pytest.mark.parametrize(
-    ("answers", "word"),
-    [
-        ((GOOD + b"\n", b"incorrect horse battery\n"), "the two entries differ"),
-        ((b"short\n",), "the passphrase is shorter than 12 characters"),
-        ((b"\n",), "the passphrase is empty"),
-        ((b"\x04",), "the passphrase is empty"),
-    ],
-)
-def test_what_the_prompt_refuses(answers: tuple[bytes, ...], word: str) -> None:
-    assert at_a_terminal(*answers)[1] == word
-
-
-def test_without_a_terminal_nothing_is_read() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", PROMPTED], input=GOOD * 2, capture_output=True, start_new_session=True, check=False
-    )
-    assert (done.stdout, done.stderr) == (b"", b"there is no terminal to ask at\n")

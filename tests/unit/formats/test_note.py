@@ -80,12 +80,12 @@ def test_a_note_without_a_known_key_is_refused() -> None:
         open_note((VECTORS / "checkpoint-arche2025h1.txt").read_bytes(), [parse_vkey(COSIGNATURE_VKEY)])
 
 
-@pytest.mark.parametrize("position", range(len(GO_NOTE)))
-def test_a_flipped_bit_is_noticed(position: int) -> None:
-    changed = bytearray(GO_NOTE)
-    changed[position] ^= 1
-    with pytest.raises((FormatError, LedgerError)):
-        open_note(bytes(changed), [parse_vkey(GO_VKEY)])
+def test_a_flipped_bit_is_noticed() -> None:
+    for position in range(len(GO_NOTE)):
+        changed = bytearray(GO_NOTE)
+        changed[position] ^= 1
+        with pytest.raises((FormatError, LedgerError)):
+            pytest.fail(f"byte {position}: {open_note(bytes(changed), [parse_vkey(GO_VKEY)])}")
 
 
 LINE = GO_NOTE.split(b"\n\n")[1]

@@ -59,12 +59,13 @@ def test_another_entry_is_refused(entry: bytes) -> None:
         verify_proof(make_proof(3), entry, [KEY], origin=KEY.name)
 
 
-@pytest.mark.parametrize("position", range(len(make_proof(3).encode())))
-def test_a_flipped_bit_is_noticed(position: int) -> None:
-    changed = bytearray(make_proof(3).encode())
-    changed[position] ^= 1
-    with pytest.raises((FormatError, LedgerError)):
-        check(bytes(changed))
+def test_a_flipped_bit_is_noticed() -> None:
+    good = make_proof(3).encode()
+    for position in range(len(good)):
+        changed = bytearray(good)
+        changed[position] ^= 1
+        with pytest.raises((FormatError, LedgerError)):
+            pytest.fail(f"byte {position}: {check(bytes(changed))}")
 
 
 HEAD = b"c2sp.org/tlog-proof@v1\n"

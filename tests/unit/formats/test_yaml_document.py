@@ -43,7 +43,7 @@ def test_what_is_not_plain_data_names_its_line(text: bytes, line: int) -> None:
     assert caught.value.subject == f"f.yaml:{line}"
 
 
-@pytest.mark.parametrize("text", [b"", b"# only words\n", b"a" * (MAX_SIZE + 1), b"[" * 5000])
+@pytest.mark.parametrize("text", [b"", b"# only words\n", b"a" * (MAX_SIZE + 1), b"[" * 1000])
 def test_nothing_and_too_much_are_refused(text: bytes) -> None:
     with pytest.raises(RecipeError) as caught:
         load(text, name="f.yaml")

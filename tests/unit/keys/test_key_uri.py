@@ -2,25 +2,8 @@
 
 import pytest
 
-from imprint.errors import KeyStoreError, PassphraseError
-from imprint.keys.file import create_key_file
-from imprint.keys.signer import Algorithm
+from imprint.errors import KeyStoreError
 from imprint.keys.uri import open_signer
-
-
-def test_a_file_is_read_and_its_passphrase_asked_for() -> None:
-    files = {"keys/ledger.pem": create_key_file(Algorithm.ED25519, b"twelve chars")}
-    asked: list[str] = []
-
-    def secret(path: str) -> bytes:
-        asked.append(path)
-        return b"twelve chars"
-
-    signer = open_signer("file:keys/ledger.pem", read=files.__getitem__, secret=secret)
-    assert signer.algorithm is Algorithm.ED25519
-    assert asked == ["keys/ledger.pem"]
-    with pytest.raises(PassphraseError, match=r"keys/ledger\.pem"):
-        open_signer("file:keys/ledger.pem", read=files.__getitem__, secret=lambda _: b"something else")
 
 
 @pytest.mark.parametrize(

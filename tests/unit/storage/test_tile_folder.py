@@ -1,8 +1,5 @@
 """Tiles in a folder: what a reader finds, and one writer at a time."""
 
-import multiprocessing
-import multiprocessing.process
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -47,24 +44,3 @@ def test_a_folder_that_cannot_be_locked(tmp_path: Path) -> None:
     (tmp_path / "plain").write_bytes(b"")
     with pytest.raises(StorageError), TileFolder(tmp_path / "plain").lock():
         raise AssertionError("locked")
-
-
-def add(folder: Path, times: int) -> None:
-    store = TileFolder(folder)
-    for _ in range(times):
-        with store.lock():
-            count = int(store.read("count") or b"0")
-            store.write([("count", b"%d" % (count + 1))])
-
-
-def test_one_writer_at_a_time_among_processes_and_threads(tmp_path: Path) -> None:
-    fork = multiprocessing.get_context("fork")
-    workers: list[multiprocessing.process.BaseProcess | threading.Thread] = [
-        *(fork.Process(target=add, args=(tmp_path, 50)) for _ in range(2)),
-        *(threading.Thread(target=add, args=(tmp_path, 50)) for _ in range(2)),
-    ]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join(30)
-    assert TileFolder(tmp_path).read("count") == b"200"

@@ -86,7 +86,7 @@ def test_state_survives_restarts(tmp_path_factory: pytest.TempPathFactory) -> No
     run_state_machine_as_test(
         Restarts,
         settings=settings(
-            max_examples=25, stateful_step_count=12, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+            max_examples=15, stateful_step_count=10, deadline=None, suppress_health_check=[HealthCheck.too_slow]
         ),
     )
 
