@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from imprint.assemble import Platform, create, open_platform
+from imprint.assemble import Platform, open_platform
 from imprint.authority.production.commands import AddProduct, CreateLot
 from imprint.authority.production.product import Product
 from imprint.authority.releases.release import AddRelease
@@ -27,6 +27,7 @@ from imprint.formats.provisioning_group import STATEMENT_CONTEXT
 from imprint.formats.x509 import check_csr
 from imprint.keys.file import FileSigner
 from imprint.keys.verify import verify
+from imprint.make_workspace import create
 from imprint.testing.soft_station import SoftStation
 from imprint.testing.soft_unit import SoftUnit, new_key
 

@@ -22,11 +22,12 @@ from smpclient import SMPClient
 from smpclient.requests.image_management import ImageErase
 from smpclient.transport.serial import SMPSerialTransport
 
-from imprint.assemble import Platform, create, open_platform
+from imprint.assemble import Platform, open_platform
 from imprint.authority.production.commands import AddProduct, CreateLot
 from imprint.authority.production.product import Product
 from imprint.authority.releases.release import AddRelease
 from imprint.clock import system_clock
+from imprint.make_workspace import create
 from imprint.station.fixture import Fixture
 from imprint.station.journal import open_journal
 from imprint.station.recipe import SHIPPED

@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 
-from imprint.assemble import Platform, create, open_platform, open_reader
+from imprint.assemble import Platform, open_platform, open_reader
 from imprint.authority.production.commands import AddProduct, CreateLot
 from imprint.authority.production.product import Product
 from imprint.authority.releases.release import AddRelease
 from imprint.cli import run
 from imprint.cli.errors import exit_code_of
 from imprint.cli.lot import close_lot, export_lot
+from imprint.make_workspace import create
 from imprint.protocol.intentions import QuarantineUnit
 from imprint.station.recipe import SHIPPED
 from imprint.testing.soft_station import SoftStation

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from imprint.assemble import create, open_platform
+from imprint.assemble import open_platform
 from imprint.authority.production.commands import AddProduct, CreateLot
 from imprint.authority.production.product import Product
 from imprint.authority.releases.release import AddRelease
+from imprint.make_workspace import create
 from imprint.station.recipe import SHIPPED
 
 IMPRINT = (sys.executable, "-m", "imprint")

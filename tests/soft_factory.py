@@ -13,11 +13,12 @@ from typing import Any, TypeVar
 
 import pytest
 
-from imprint.assemble import CHANGES, Platform, Reader, entry_changes, open_reader
+from imprint.assemble import CHANGES, Platform, Reader, admit, entry_changes, open_reader
 from imprint.authority.decisions.changes import Row
 from imprint.authority.decisions.kernel import Ask, Kernel
 from imprint.authority.decisions.outcome import Event, Moment, Outcome
 from imprint.authority.decisions.transaction import Reading
+from imprint.authority.issuance.access_ca import make_access_ca
 from imprint.authority.issuance.issuer import make_device_ca, make_root
 from imprint.authority.ledger.envelope import OpenedEntry, open_entry
 from imprint.authority.ledger.tree import Tree
@@ -65,7 +66,8 @@ values:
 OTHER_PRODUCT = PRODUCT.replace(b"lamp", b"toy").replace(b"SN-", b"TOY-").replace(b"5e:00", b"5e:01")
 OTHER_LOT = "lot-2"
 RECIPE = b"recipe: of the tests\n"
-SIGNERS = {name: FileSigner(new_key("p256" if name in ("device-ca", "firmware") else "ed25519")) for name in KEY_NAMES}
+P256 = ("device-ca", "firmware", "access-ca", "service")
+SIGNERS = {name: FileSigner(new_key("p256" if name in P256 else "ed25519")) for name in KEY_NAMES}
 _ROOT = FileSigner(new_key())
 _numbers = count(1)
 
@@ -87,7 +89,7 @@ class SetClock:
 
 
 def build_workspace(folder: Path) -> None:
-    """What ``assemble.create`` makes, but for the encrypted private keys: those are in ``SIGNERS``."""
+    """What ``make_workspace.create`` makes, but for the encrypted private keys: those are in ``SIGNERS``."""
     for name in ("keys", "certs", "ledger"):
         (folder / name).mkdir(parents=True)
     (folder / "imprint.toml").write_bytes(settings_text(organization="Example", origin=ORIGIN))
@@ -100,7 +102,8 @@ def build_workspace(folder: Path) -> None:
     root = make_root(_ROOT, organization="Example", number=1, not_before=made)
     spki = SIGNERS["device-ca"].public_key
     ca = make_device_ca(_ROOT, root, spki=spki, organization="Example", number=2, not_before=made)
-    for name, certificate in (("root", root), ("ca", ca)):
+    access = make_access_ca(SIGNERS["access-ca"], organization="Example", number=3, not_before=made)
+    for name, certificate in (("root", root), ("ca", ca), ("access-ca", access)):
         (folder / "certs" / f"{name}.pem").write_bytes(_pem(certificate))
     create_database(folder / "imprint.db")
 
@@ -261,6 +264,7 @@ class Factory:
             clock=self.clock,
             random=bytes,
             receipt_signer=SIGNERS["ledger"],
+            admit=admit,
         )
         try:
             yield Lawless(kernel)

@@ -1,25 +1,31 @@
 """From a workspace to a wired platform: the only place where parts are chosen.
 
-``create`` makes a workspace, ``open_reader`` gives what needs no passphrase, ``open_platform`` what decides.
+``open_reader`` gives what needs no passphrase, ``open_platform`` what decides.
 """
 
+import asyncio
 import os
 import secrets
-import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509 import load_der_x509_certificate, load_pem_x509_certificate
+from cryptography.x509 import load_pem_x509_certificate
 
+from imprint.authority.access import entries as access_entries
+from imprint.authority.access.account import find_account
+from imprint.authority.access.commands import InviteAccount, ResumeAccount, SuspendAccount
+from imprint.authority.access.rules import EnrolRule, InviteRule, ResumeRule, SuspendRule
 from imprint.authority.decisions.changes import Change, ChangesOf
 from imprint.authority.decisions.guard import refuse_rollback
 from imprint.authority.decisions.kernel import Ask, Kernel, changes_of
 from imprint.authority.decisions.outcome import Rule
-from imprint.authority.issuance.issuer import DeviceCa, make_device_ca, make_root
+from imprint.authority.decisions.transaction import Reading
+from imprint.authority.issuance.access_ca import AccessCa
+from imprint.authority.issuance.issuer import DeviceCa
 from imprint.authority.ledger.envelope import OpenedEntry
 from imprint.authority.ledger.tree import Tree
 from imprint.authority.production import commands
@@ -38,140 +44,47 @@ from imprint.authority.production.owner import (
     ExpireClaimsRule,
     ScrapRule,
 )
+from imprint.authority.production.package import lot_package
 from imprint.authority.production.permit import PermitRule, QuarantineRule, ReleaseRule
 from imprint.authority.releases import entries as release_entries
 from imprint.authority.releases.release import AddRelease, AddReleaseRule
 from imprint.authority.releases.seal import seal
 from imprint.clock import Clock, system_clock
-from imprint.errors import InputError, LedgerError, RefusedError, StorageError, WorkspaceError
+from imprint.errors import InputError, LedgerError, RefusedError, WorkspaceError
 from imprint.formats.checkpoint import SignedCheckpoint, open_checkpoint
-from imprint.formats.note import VerifierKey, ed25519_key, parse_vkey
+from imprint.formats.note import VerifierKey, parse_vkey
 from imprint.formats.x509 import certificate_number
-from imprint.keys.file import create_key_file, open_key_file
-from imprint.keys.signer import Algorithm, Signer
+from imprint.keys.signer import Signer
 from imprint.keys.uri import open_signer
-from imprint.keys.verify import decode_public_pem, encode_public_pem
+from imprint.keys.verify import decode_public_pem
 from imprint.protocol import intentions
-from imprint.protocol.answers import Done, Refused
+from imprint.protocol.answers import Answer, Done, Refused
+from imprint.protocol.enrolment import Enrolment
+from imprint.protocol.port import LotPackage
 from imprint.storage.database import Database
-from imprint.storage.files import PRIVATE, make_folder, read_file, read_file_if_any, sync_folder, write_file
-from imprint.storage.folder import refuse_occupied
-from imprint.storage.schema import HEAD, create_database, schema_version
+from imprint.storage.files import read_file, read_file_if_any, write_file
+from imprint.storage.schema import HEAD, schema_version
 from imprint.storage.tile_folder import TileFolder
-from imprint.storage.workspace import KEY_NAMES, Workspace, load_workspace, settings_text
+from imprint.storage.workspace import Workspace, load_workspace
 
 OWNER: Final = "owner"
-MOST_ORGANIZATION: Final = 64  # ub-organization-name, RFC 5280 appendix A.1
-CHANGES: Final[Mapping[str, ChangesOf]] = {**production_entries.CHANGES, **release_entries.CHANGES}
-
-_ALGORITHMS: Final = {
-    "device-ca": Algorithm.P256,
-    "ledger": Algorithm.ED25519,
-    "record": Algorithm.ED25519,
-    "firmware": Algorithm.P256,
+CHANGES: Final[Mapping[str, ChangesOf]] = {
+    **access_entries.CHANGES,
+    **production_entries.CHANGES,
+    **release_entries.CHANGES,
 }
+DECIDING: Final = ("device-ca", "ledger", "record", "firmware")
+SERVING: Final = (*DECIDING, "access-ca")
+
 _KEY_LIMIT: Final = 1 << 16
-_ROOT_KEY: Final = "root.pem"
+
+
+Command = commands.Command | AddRelease | InviteAccount | SuspendAccount | ResumeAccount
 
 
 def entry_changes(entry: OpenedEntry) -> list[Change]:
     """What any entry of any room changes."""
     return changes_of(entry, CHANGES)
-
-
-# --- making a workspace ---
-
-
-def create(
-    folder: Path,
-    *,
-    organization: str,
-    passphrase: bytes,
-    root_passphrase: bytes,
-    root_out: Path | None = None,
-    clock: Clock = system_clock,
-) -> Workspace:
-    """Make a workspace at ``folder``, which is absent or empty. It appears whole or not at all.
-
-    The root CA's key goes to ``root_out`` (off-line, if it is on another medium), else into the workspace's ``root``.
-    Raises :class:`InputError` for a name that no certificate can hold, :class:`WorkspaceError` and
-    :class:`imprint.errors.StorageError`.
-    """
-    if not 0 < len(organization) <= MOST_ORGANIZATION or not organization.isprintable():
-        raise InputError(f"an organization's name has 1 to {MOST_ORGANIZATION} printable characters")
-    folder = folder.absolute()
-    refuse_occupied(folder)
-    if root_out is not None and (root_out / _ROOT_KEY).exists():
-        raise WorkspaceError("there is a root CA here already", subject=str(root_out), next_step="Choose a new folder")
-    make_folder(folder.parent)
-    building = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.new")
-    try:
-        _build(building, organization, passphrase, root_passphrase, root_out, clock)
-        if folder.exists():
-            folder.rmdir()
-        building.rename(folder)
-        sync_folder(folder.parent)
-    except OSError as problem:
-        raise StorageError(
-            f"the workspace cannot be made: {problem.strerror}", subject=str(folder), next_step="Check the folder"
-        ) from problem
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
-    return load_workspace(folder)
-
-
-def _build(
-    folder: Path, organization: str, passphrase: bytes, root_passphrase: bytes, root_out: Path | None, clock: Clock
-) -> None:
-    for name in ("keys", "certs", "ledger", "station"):
-        make_folder(folder / name)
-    folder.chmod(0o700)
-    origin = f"imprint.invalid/{secrets.token_hex(8)}"
-    write_file(folder / "imprint.toml", settings_text(organization=organization, origin=origin))
-    signers = {}
-    for name in KEY_NAMES:
-        pem = create_key_file(_ALGORITHMS[name], passphrase)
-        write_file(folder / "keys" / f"{name}.pem", pem, mode=PRIVATE)
-        signers[name] = open_key_file(pem, passphrase, subject=name)
-        write_file(folder / "keys" / f"{name}.pub.pem", encode_public_pem(signers[name].public_key))
-    key = _ledger_key(origin, signers["ledger"].public_key)
-    write_file(folder / "ledger" / "vkey", f"{key.encode()}\n".encode())
-    # The checkpoint over nothing: from now on a workspace without one has lost it.
-    Tree(TileFolder(folder / "ledger"), key=key, sign=signers["ledger"].sign).integrate(0, ())
-    create_database(folder / "imprint.db")
-    # Last, since it may write outside the folder: nothing of ours is left there when something fails before.
-    ca_key = signers["device-ca"].public_key
-    _make_certificates(folder, organization, root_passphrase, ca_key, root_out or folder / "root", clock)
-
-
-def _make_certificates(
-    folder: Path, organization: str, root_passphrase: bytes, ca_key: bytes, root_folder: Path, clock: Clock
-) -> None:
-    root_pem = create_key_file(Algorithm.P256, root_passphrase)
-    root_signer = open_key_file(root_pem, root_passphrase, subject="root CA")
-    now = clock().replace(microsecond=0)
-    root = make_root(root_signer, organization=organization, number=certificate_number(os.urandom(16)), not_before=now)
-    ca = make_device_ca(
-        root_signer,
-        root,
-        spki=ca_key,
-        organization=organization,
-        number=certificate_number(os.urandom(16)),
-        not_before=now,
-    )
-    make_folder(root_folder)
-    write_file(root_folder / _ROOT_KEY, root_pem, mode=PRIVATE)
-    write_file(root_folder / "root-certificate.pem", _pem(root))
-    write_file(folder / "certs" / "root.pem", _pem(root))
-    write_file(folder / "certs" / "ca.pem", _pem(ca))
-
-
-def _pem(certificate: bytes) -> bytes:
-    return load_der_x509_certificate(certificate).public_bytes(Encoding.PEM)
-
-
-def _ledger_key(origin: str, spki: bytes) -> VerifierKey:
-    return ed25519_key(origin, spki[-32:])  # an Ed25519 SPKI ends with the raw key (RFC 8410 section 4)
 
 
 # --- reading ---
@@ -194,6 +107,10 @@ class Reader:
     def chain(self) -> tuple[bytes, bytes]:
         """The device CA's and the root's certificates, DER."""
         return _read_certificate(self.workspace.ca_certificate), _read_certificate(self.workspace.root_certificate)
+
+    def access_ca(self) -> bytes:
+        """The certificate of the CA of accounts, DER."""
+        return _read_certificate(self.workspace.access_ca_certificate)
 
     def read_ledger_file(self, path: str) -> bytes | None:
         """A public file of the ledger by its path in the ledger folder; None when there is none."""
@@ -279,7 +196,7 @@ class Platform:
         self.reader = reader
         self.clock = clock
         self.boot_key = signers["firmware"].public_key
-        self._firmware_signer = signers["firmware"]
+        self._signers = signers
         self._store = Database(reader.workspace.database)
         self._tree = Tree(TileFolder(reader.workspace.ledger), key=reader.ledger_key, sign=signers["ledger"].sign)
         self._kernel = Kernel(
@@ -289,7 +206,23 @@ class Platform:
             clock=clock,
             random=os.urandom,
             receipt_signer=signers["ledger"],
+            admit=admit,
         )
+
+    async def ask(self, ask: Ask) -> Answer:
+        """Decide. Raises as :meth:`imprint.protocol.port.AuthorityPort.ask`, and :class:`AccessError`."""
+        return self._kernel.answer(await asyncio.wrap_future(self._kernel.submit(ask)))
+
+    def service_certificate(self, hosts: Sequence[str]) -> bytes:
+        """A new certificate in DER for the service's TLS key, with these names and addresses."""
+        number = certificate_number(os.urandom(16))
+        spki = self.reader.public_key("service")
+        return self._access_ca().issue_server(hosts=hosts, spki=spki, number=number, now=self.clock())
+
+    def package(self, lot: str) -> LotPackage:
+        """As :meth:`imprint.protocol.port.AuthorityPort.lot`."""
+        with self.reader.store.reading() as store:
+            return lot_package(store, self.reader.catalogue, lot, boot_key=self.boot_key)
 
     def station(self, name: str) -> InProcessAuthority:
         """The authority as the station of this name sees it. Raises :class:`InputError` for a name of nobody, the
@@ -304,7 +237,7 @@ class Platform:
             station=name,
         )
 
-    def command(self, command: commands.Command | AddRelease) -> str:
+    def command(self, command: Command) -> str:
         """Decide an owner's command; the state that it led to. Raises :class:`RefusedError`."""
         request_id = secrets.token_hex(16)
         ask = Ask(actor=OWNER, request_id=request_id, body=repr(command).encode(), request=command)
@@ -317,7 +250,7 @@ class Platform:
 
     def seal(self, payload: bytes, *, version: str, security_counter: int) -> bytes:
         """A payload as a signed image (:func:`imprint.authority.releases.seal.seal`)."""
-        return seal(payload, version=version, security_counter=security_counter, signer=self._firmware_signer)
+        return seal(payload, version=version, security_counter=security_counter, signer=self._signers["firmware"])
 
     def checkpoint(self) -> SignedCheckpoint:
         """Integrate all that is committed; the signed head, also kept outside the database."""
@@ -327,6 +260,9 @@ class Platform:
             head = self._tree.integrate(start, (data for _, data, _ in store.entries(start)))
         self.keep_copy(head)
         return head
+
+    def _access_ca(self) -> AccessCa:
+        return access_ca(self.reader, self._signers["access-ca"])
 
     def keep_copy(self, head: SignedCheckpoint) -> None:
         """Another process may be ahead of this one: the copy only grows."""
@@ -347,14 +283,17 @@ class Platform:
 
 
 @contextmanager
-def open_platform(folder: Path, passphrase: Callable[[], bytes], *, clock: Clock = system_clock) -> Iterator[Platform]:
-    """Open a workspace for deciding; ``passphrase`` is asked once. On exit everything is under a checkpoint.
+def open_platform(
+    folder: Path, passphrase: Callable[[], bytes], *, keys: Sequence[str] = DECIDING, clock: Clock = system_clock
+) -> Iterator[Platform]:
+    """Open a workspace for deciding; ``passphrase`` is asked once. On exit everything is under a checkpoint. Opening a
+    key takes a tenth of a second, so those that only a service needs are not among the default ``keys``.
 
     Raises :class:`imprint.errors.LedgerError` when the database is older than a checkpoint that is kept outside it.
     """
     reader = open_reader(folder)
     reader.refuse_rollback()
-    signers = _open_signers(reader.workspace, passphrase())
+    signers = _open_signers(reader.workspace, passphrase(), keys)
     platform = Platform(reader, signers, clock)
     try:
         yield platform
@@ -362,11 +301,11 @@ def open_platform(folder: Path, passphrase: Callable[[], bytes], *, clock: Clock
         platform.close()
 
 
-def _open_signers(workspace: Workspace, passphrase: bytes) -> dict[str, Signer]:
+def _open_signers(workspace: Workspace, passphrase: bytes, names: Sequence[str]) -> dict[str, Signer]:
     signers: dict[str, Signer] = {}
-    for name, uri in workspace.keys.items():
+    for name in names:
         signers[name] = open_signer(
-            uri,
+            workspace.keys[name],
             read=lambda path: read_file(workspace.folder / path, limit=_KEY_LIMIT),
             secret=lambda _: passphrase,
         )
@@ -398,5 +337,22 @@ def _rules(reader: Reader, signers: Mapping[str, Signer]) -> dict[type, Rule]:
         commands.ScrapUnit: ScrapRule(),
         commands.ClearUnit: ClearRule(),
         AddRelease: AddReleaseRule(boot_key),
+        InviteAccount: InviteRule(reserved=frozenset((OWNER, UNIT))),
+        SuspendAccount: SuspendRule(),
+        ResumeAccount: ResumeRule(),
     }
+    if "access-ca" in signers:
+        rules[Enrolment] = EnrolRule(access_ca(reader, signers["access-ca"]))
     return rules
+
+
+def access_ca(reader: Reader, signer: Signer) -> AccessCa:
+    """The CA of accounts and of the service's own certificate."""
+    return AccessCa(signer=signer, certificate=reader.access_ca(), organization=reader.workspace.organization)
+
+
+def admit(store: Reading, ask: Ask) -> None:
+    """Whoever is on this machine and has the passphrase may ask; whoever comes with a certificate must have an account
+    with it."""
+    if ask.certificate is not None:
+        find_account(store, ask.certificate)

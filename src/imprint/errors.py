@@ -9,11 +9,13 @@ Every error says *what* happened, to *what* (the subject) and what to do *next*:
     │   ├── WeakKeyError    a public key whose private key can be guessed
     │   └── WrongKeyError   a public key of another kind, or another key, than was asked for
     ├── RefusedError        the authority said no; carries the code of the rule
+    ├── AccessError         the authority does not know, or no longer trusts, who asks
     ├── ConflictError       two things that cannot both be true (a request ID with another body, a busy journal)
     ├── WorkspaceError      the folder, its files or its settings
     │   └── PassphraseError a key file that does not open with the passphrase given
     ├── KeyStoreError       a signer that is missing, weak, of the wrong kind or that failed
     ├── StorageError        the database or a file could not be written or read
+    │   └── Unreachable     the authority does not answer; it may have decided, or not
     ├── LedgerError         the ledger and the world disagree: tampering, roll-back, a broken proof
     └── UnitError           the unit on the bench
         ├── UnitSilent      no answer in time, or an answer that is not one
@@ -70,6 +72,10 @@ class RefusedError(ImprintError):
         self.code = code
 
 
+class AccessError(ImprintError):
+    """The authority does not know, or no longer trusts, who asks."""
+
+
 class ConflictError(ImprintError):
     """Two things that cannot both be true."""
 
@@ -88,6 +94,10 @@ class KeyStoreError(ImprintError):
 
 class StorageError(ImprintError):
     """The database or a file could not be read or written."""
+
+
+class Unreachable(StorageError):
+    """The authority does not answer. It may have decided, or not: ask again with the same request ID."""
 
 
 class LedgerError(ImprintError):

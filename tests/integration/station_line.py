@@ -8,12 +8,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from imprint.assemble import Platform, create, open_platform
+from imprint.assemble import Platform, open_platform
 from imprint.authority.production.commands import AddProduct, CreateLot
 from imprint.authority.production.product import Product
 from imprint.authority.releases.release import AddRelease
 from imprint.clock import system_clock
 from imprint.encoding import b64
+from imprint.make_workspace import create
 from imprint.protocol.port import AuthorityPort, LotPackage
 from imprint.station.fixture import Fixture
 from imprint.station.journal import Journal

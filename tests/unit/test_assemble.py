@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from imprint.assemble import create, open_platform, open_reader
+from imprint.assemble import open_platform, open_reader
 from imprint.authority.production.commands import CloseLot
 from imprint.errors import (
     FormatError,
@@ -20,6 +20,7 @@ from imprint.errors import (
     StorageError,
     WorkspaceError,
 )
+from imprint.make_workspace import create
 from imprint.verify_ledger import verify_ledger
 from soft_factory import Factory, new_unit
 

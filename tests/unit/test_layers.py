@@ -29,6 +29,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "authority.ledger": COMMON,
     "authority.decisions": (*COMMON, "authority.ledger"),
     "authority.issuance": (*COMMON, "authority.ledger", "authority.decisions"),
+    "authority.access": (*COMMON, "authority.ledger", "authority.decisions", "authority.issuance"),
     "authority.releases": (*COMMON, "authority.ledger", "authority.decisions", "authority.issuance"),
     "authority.production": (*COMMON, "authority.ledger", "authority.decisions", "authority.issuance"),
     "authority": COMMON,  # authority/__init__.py: the rooms have a line each
@@ -36,10 +37,13 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "virtual": COMMON,
     "storage": (*COMMON, "authority.ledger", "authority.decisions"),
     "assemble": PLATFORM,
+    "make_workspace": PLATFORM,
+    "enrol": (*COMMON, "keys", "storage", "station"),
+    "service": (*COMMON, "authority", "assemble"),
     "verify_ledger": (*PLATFORM, "assemble"),
     "verify_record": (*PLATFORM, "assemble"),
-    "testing": (*PLATFORM, "assemble"),
-    "cli": (*PLATFORM, "assemble", "verify_ledger", "verify_record", "testing"),
+    "testing": (*PLATFORM, "assemble", "make_workspace"),
+    "cli": (*PLATFORM, "assemble", "make_workspace", "service", "enrol", "verify_ledger", "verify_record", "testing"),
     "__main__": ("cli",),
 }
 
@@ -50,6 +54,12 @@ OWNERS = {
     "getpass": ("cli",),
     "sqlalchemy": ("storage",),
     "alembic": ("storage",),
+    "fastapi": ("service",),
+    "starlette": ("service",),
+    "uvicorn": ("service",),
+    "prometheus_client": ("service",),
+    "structlog": ("service",),
+    "httpx": ("station", "enrol"),
 }
 PURE = ("errors", "encoding", "clock", "formats", "protocol")
 EFFECTS = frozenset(

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from imprint.assemble import Platform, create, open_platform, open_reader
+from imprint.assemble import Platform, open_platform, open_reader
 from imprint.authority.production.commands import AddProduct, CreateLot
 from imprint.authority.production.product import Product
 from imprint.authority.releases.release import AddRelease
@@ -25,6 +25,7 @@ from imprint.cli.recipe import read_recipe
 from imprint.cli.station import run_station
 from imprint.errors import InputError, LedgerError, UnitError
 from imprint.formats.firmware import KNOWN_REGIONS, parse_firmware
+from imprint.make_workspace import create
 from imprint.station.fixture import Fixture
 from imprint.storage.files import read_file
 from imprint.storage.folder import refuse_occupied

@@ -15,6 +15,7 @@ import typer
 
 from imprint.cli.output import note
 from imprint.errors import (
+    AccessError,
     ConflictError,
     ImprintError,
     InputError,
@@ -43,6 +44,7 @@ EXIT_CODES: Final[dict[type[ImprintError], int]] = {
     StorageError: 9,
     LedgerError: 10,
     UnitError: 11,
+    AccessError: 12,
 }
 
 

@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from imprint.assemble import create
 from imprint.cli.output import Json, note, show
 from imprint.cli.passphrase import PassphraseFd, PassphraseFile, read_passphrase
+from imprint.make_workspace import create
 from imprint.storage.folder import refuse_occupied
 
 app = typer.Typer(add_completion=False)

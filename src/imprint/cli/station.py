@@ -1,4 +1,4 @@
-"""``imprint station``: the bench. Takes the units on its fixtures through a lot's recipe."""
+"""``imprint station``: the bench. Enrols it; takes the units on its fixtures through a lot's recipe."""
 
 import asyncio
 import re
@@ -11,13 +11,21 @@ from typing import Annotated, Any
 import typer
 
 from imprint.assemble import Platform
+from imprint.cli import workspace_folder
 from imprint.cli.line_view import LineView, outcome_rows
-from imprint.cli.output import Json, show
-from imprint.cli.passphrase import PassphraseFd, PassphraseFile
+from imprint.cli.output import Json, note, show
+from imprint.cli.passphrase import PassphraseFd, PassphraseFile, read_passphrase
 from imprint.cli.workspace_access import deciding
+from imprint.clock import Clock, system_clock
+from imprint.enrol import SETTINGS as ENROLLED
+from imprint.enrol import enrol as enrol_folder
+from imprint.enrol import open_enrolled
 from imprint.errors import InputError, UnitError
+from imprint.protocol.enrolment import parse_invitation
+from imprint.protocol.port import AuthorityPort
 from imprint.station.fixture import DEFAULT_BAUD, Fixture
 from imprint.station.journal import open_journal
+from imprint.station.remote_authority import RemoteAuthority, client_tls
 from imprint.station.run_event import GOOD, RunOutcome
 from imprint.station.runner import run_fixtures
 
@@ -30,7 +38,34 @@ _STATION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,40}")
 
 @app.callback()
 def station() -> None:
-    """The bench: imprint the units on its fixtures."""
+    """The bench: enrol it, imprint the units on its fixtures."""
+
+
+@app.command()
+def enrol(
+    url: Annotated[str, typer.Argument(metavar="URL", help="The authority's enrolment port, like https://HOST:8444")],
+    folder: Annotated[Path, typer.Option("--dir", metavar="DIR", help="A new folder for the key and certificate")],
+    invitation_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The invitation: the first line of this private file")
+    ] = None,
+    passphrase_file: PassphraseFile = None,
+    passphrase_fd: PassphraseFd = None,
+    as_json: Json = False,
+) -> None:
+    """Get a certificate from an authority for an invitation. People enrol in the same way.
+
+    The key is made here and never leaves this machine. When it is broken off, run it again with the same folder.
+
+    Example: imprint station enrol https://authority.example:8444 --dir ./bench-1
+    """
+    text = read_passphrase("invitation", file=invitation_file).reveal().decode(errors="replace").strip()
+    invitation = parse_invitation(text)
+    passphrase = read_passphrase(f"the key of {invitation.name}", file=passphrase_file, fd=passphrase_fd, new=True)
+    enrolled = enrol_folder(folder, url, invitation, passphrase.reveal())
+    result = {"name": enrolled.name, "role": enrolled.role, "url": enrolled.url, "folder": str(folder.absolute())}
+    show(result, as_json=as_json)
+    if not as_json and enrolled.role == "station":
+        note(f"Next: imprint -C {folder} station run --lot LOT --fixture PORT")
 
 
 @app.command()
@@ -42,7 +77,8 @@ def run(
         typer.Option(metavar="PORT[=LABEL]", help="A serial port with a unit, and its scanned label; repeat for more"),
     ],
     station: Annotated[
-        str | None, typer.Option(metavar="NAME", help="This station's name", show_default="this machine's")
+        str | None,
+        typer.Option(metavar="NAME", help="This station's name, in a workspace", show_default="this machine's"),
     ] = None,
     at_once: Annotated[int, typer.Option(metavar="N", min=1, max=MOST_AT_ONCE, help="Fixtures at work at once")] = 16,
     baud: Annotated[int, typer.Option(metavar="RATE", min=1200, help="Of the serial ports")] = DEFAULT_BAUD,
@@ -52,17 +88,22 @@ def run(
 ) -> None:
     """Imprint the unit on each fixture. A unit whose run was broken off goes on where it was.
 
+    -C names a workspace, whose authority then works in this process, or an enrolled folder, whose authority is asked
+    over the network. While it does not answer, units in work wait for it, and no new one begins.
+
     Example: imprint station run --lot 2026-11 --fixture /dev/ttyUSB0 --fixture /dev/ttyUSB1
     """
-    name = station or socket.gethostname().split(".")[0]
-    if not _STATION.fullmatch(name):
-        raise InputError(
-            "a station's name has 1 to 41 letters, digits, dots, dashes and underscores", subject=repr(name)
-        )
     fixtures = [_fixture(text, baud) for text in fixture]
     _refuse_one_port_twice(fixtures)
-    with deciding(ctx, passphrase_file, passphrase_fd) as platform:
-        outcomes = run_station(platform, lot=lot, fixtures=fixtures, station=name, at_once=at_once, quiet=as_json)
+    folder = workspace_folder(ctx)
+    if (folder / ENROLLED).exists():
+        name, outcomes = _run_enrolled(
+            folder, lot, fixtures, station, at_once, as_json, _key_passphrase(folder, passphrase_file, passphrase_fd)
+        )
+    else:
+        name = _name(station)
+        with deciding(ctx, passphrase_file, passphrase_fd) as platform:
+            outcomes = run_station(platform, lot=lot, fixtures=fixtures, station=name, at_once=at_once, quiet=as_json)
     result: dict[str, Any] = {"lot": lot, "station": name, "units": outcome_rows(outcomes)}
     if as_json:
         show(result, as_json=True)
@@ -75,34 +116,99 @@ def run(
         )
 
 
+def _name(station: str | None) -> str:
+    name = station or socket.gethostname().split(".")[0]
+    if not _STATION.fullmatch(name):
+        raise InputError(
+            "a station's name has 1 to 41 letters, digits, dots, dashes and underscores", subject=repr(name)
+        )
+    return name
+
+
+def _key_passphrase(folder: Path, file: Path | None, fd: int | None) -> bytes:
+    return read_passphrase(f"the key in {folder}", file=file, fd=fd).reveal()
+
+
+def _run_enrolled(
+    folder: Path,
+    lot: str,
+    fixtures: Sequence[Fixture],
+    station: str | None,
+    at_once: int,
+    quiet: bool,
+    passphrase: bytes,
+) -> tuple[str, list[RunOutcome]]:
+    """Work with an authority on another machine."""
+    enrolled = open_enrolled(folder)
+    if station not in (None, enrolled.name):
+        raise InputError(f"this folder is enrolled as {enrolled.name}", subject=f"--station {station}")
+    tls = client_tls(folder, passphrase)
+
+    async def work() -> list[RunOutcome]:
+        async with RemoteAuthority(enrolled.url, tls) as port:
+            return await _work(
+                port,
+                lot=lot,
+                fixtures=fixtures,
+                station=enrolled.name,
+                at_once=at_once,
+                quiet=quiet,
+                journal_path=enrolled.journal(),
+                clock=system_clock,
+            )
+
+    return enrolled.name, asyncio.run(work())
+
+
 def run_station(
     platform: Platform, *, lot: str, fixtures: Sequence[Fixture], station: str, at_once: int, quiet: bool
 ) -> list[RunOutcome]:
     """Work on the fixtures with the authority in this process, under checkpoints made as it goes."""
-    journal_path = platform.reader.workspace.journal(station)
 
     async def work() -> list[RunOutcome]:
-        port = platform.station(station)
-        package = await port.lot(lot)
         checkpoints = asyncio.create_task(_make_checkpoints(platform))
         try:
-            with open_journal(journal_path) as journal, LineView(total=len(fixtures), quiet=quiet) as view:
-                return await run_fixtures(
-                    station=station,
-                    port=port,
-                    package=package,
-                    fixtures=fixtures,
-                    at_once=at_once,
-                    journal=journal,
-                    clock=platform.clock,
-                    on_event=view.take,
-                )
+            return await _work(
+                platform.station(station),
+                lot=lot,
+                fixtures=fixtures,
+                station=station,
+                at_once=at_once,
+                quiet=quiet,
+                journal_path=platform.reader.workspace.journal(station),
+                clock=platform.clock,
+            )
         finally:
             checkpoints.cancel()
             with suppress(asyncio.CancelledError):
                 await checkpoints
 
     return asyncio.run(work())
+
+
+async def _work(
+    port: AuthorityPort,
+    *,
+    lot: str,
+    fixtures: Sequence[Fixture],
+    station: str,
+    at_once: int,
+    quiet: bool,
+    journal_path: Path,
+    clock: Clock,
+) -> list[RunOutcome]:
+    package = await port.lot(lot)
+    with open_journal(journal_path) as journal, LineView(total=len(fixtures), quiet=quiet) as view:
+        return await run_fixtures(
+            station=station,
+            port=port,
+            package=package,
+            fixtures=fixtures,
+            at_once=at_once,
+            journal=journal,
+            clock=clock,
+            on_event=view.take,
+        )
 
 
 async def _make_checkpoints(platform: Platform) -> None:

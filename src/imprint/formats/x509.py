@@ -26,9 +26,9 @@ from imprint.formats.public_key import Algorithm, algorithm_of, refuse_weak
 
 _E = TypeVar("_E", bound=x509.ExtensionType)
 
-_V3: Final = der.explicit(0, der.integer(2))
+V3: Final = der.explicit(0, der.integer(2))
 _NO_WELL_DEFINED_EXPIRATION: Final = b"\x18\x0f99991231235959Z"  # RFC 5280 section 4.1.2.5
-_SIGNATURES: Final = {
+SIGNATURE_ALGORITHMS: Final = {
     Algorithm.P256: der.sequence(der.oid("1.2.840.10045.4.3.2")),  # ecdsa-with-SHA256, RFC 5758 section 3.2
     Algorithm.ED25519: der.sequence(der.oid("1.3.101.112")),  # RFC 8410 section 3
 }
@@ -37,14 +37,14 @@ _OID_COMMON_NAME: Final = der.oid("2.5.4.3")
 _OID_SERIAL_NUMBER: Final = der.oid("2.5.4.5")
 _OID_ORGANIZATION: Final = der.oid("2.5.4.10")
 _OID_SUBJECT_KEY_ID: Final = der.oid("2.5.29.14")
-_OID_KEY_USAGE: Final = der.oid("2.5.29.15")
-_OID_SUBJECT_ALT_NAME: Final = der.oid("2.5.29.17")
+OID_KEY_USAGE: Final = der.oid("2.5.29.15")
+OID_SUBJECT_ALT_NAME: Final = der.oid("2.5.29.17")
 _OID_BASIC_CONSTRAINTS: Final = der.oid("2.5.29.19")
 _OID_AUTHORITY_KEY_ID: Final = der.oid("2.5.29.35")
 _OID_HARDWARE_MODULE_NAME: Final = der.oid("1.3.6.1.5.5.7.8.4")
 _OID_MASA_URL: Final = der.oid("1.3.6.1.5.5.7.1.32")
 
-_DIGITAL_SIGNATURE: Final = der.bit_string(b"\x80", unused=7)
+DIGITAL_SIGNATURE: Final = der.bit_string(b"\x80", unused=7)
 _KEY_CERT_SIGN_CRL_SIGN: Final = der.bit_string(b"\x06", unused=1)
 
 _CSR: Final = "certificate request"
@@ -148,9 +148,9 @@ def idevid_tbs(
     hardware_name = der.sequence(parts.hardware_type, der.octet_string(hardware_id))
     other_name = der.explicit(0, _OID_HARDWARE_MODULE_NAME + der.explicit(0, hardware_name))
     # Not critical: the subject is not empty (RFC 5280 section 4.2.1.6).
-    alt_name = _extension(_OID_SUBJECT_ALT_NAME, der.sequence(other_name))
+    alt_name = extension(OID_SUBJECT_ALT_NAME, der.sequence(other_name))
     return der.sequence(
-        _V3,
+        V3,
         der.integer(number),
         parts.algorithm_and_issuer,
         der.sequence(der.time(not_before), _NO_WELL_DEFINED_EXPIRATION),
@@ -174,13 +174,13 @@ class _Prepared:
 def _prepare(profile: Profile, issuer: Issuer) -> _Prepared:
     # No basicConstraints: their absence already says "not a CA" (RFC 5280 section 4.2.1.9), IEEE 802.1AR does not ask
     # for them, and a unit's flash is small. No subject key identifier: IEEE 802.1AR-2018 advises against it.
-    extensions = _authority_key_id(issuer)
+    extensions = authority_key_id(issuer)
     if profile.key_usage:
-        extensions += _extension(_OID_KEY_USAGE, _DIGITAL_SIGNATURE, critical=True)
+        extensions += extension(OID_KEY_USAGE, DIGITAL_SIGNATURE, critical=True)
     if profile.masa_url is not None:
-        extensions += _extension(_OID_MASA_URL, der.ia5_string(profile.masa_url))
+        extensions += extension(_OID_MASA_URL, der.ia5_string(profile.masa_url))
     return _Prepared(
-        algorithm_and_issuer=_SIGNATURES[issuer.algorithm] + issuer.name,
+        algorithm_and_issuer=SIGNATURE_ALGORITHMS[issuer.algorithm] + issuer.name,
         organization=_attribute(_OID_ORGANIZATION, der.utf8_string(profile.organization)),
         hardware_type=der.oid(profile.hardware_type),
         extensions=extensions,
@@ -202,15 +202,15 @@ def ca_tbs(
     signed_by = issuer or Issuer(name=name, key_id=key_id, algorithm=algorithm_of(spki))
     path_length = 0 if issuer else 1
     extensions = (
-        _authority_key_id(issuer) if issuer else b"",
-        _extension(_OID_SUBJECT_KEY_ID, der.octet_string(key_id)),
-        _extension(_OID_BASIC_CONSTRAINTS, der.sequence(der.boolean(True), der.integer(path_length)), critical=True),
-        _extension(_OID_KEY_USAGE, _KEY_CERT_SIGN_CRL_SIGN, critical=True),
+        authority_key_id(issuer) if issuer else b"",
+        extension(_OID_SUBJECT_KEY_ID, der.octet_string(key_id)),
+        extension(_OID_BASIC_CONSTRAINTS, der.sequence(der.boolean(True), der.integer(path_length)), critical=True),
+        extension(OID_KEY_USAGE, _KEY_CERT_SIGN_CRL_SIGN, critical=True),
     )
     return der.sequence(
-        _V3,
+        V3,
         der.integer(number),
-        _SIGNATURES[signed_by.algorithm],
+        SIGNATURE_ALGORITHMS[signed_by.algorithm],
         signed_by.name,
         der.sequence(der.time(not_before), der.time(not_after)),
         name,
@@ -219,18 +219,20 @@ def ca_tbs(
     )
 
 
-def _authority_key_id(issuer: Issuer) -> bytes:
-    return _extension(_OID_AUTHORITY_KEY_ID, der.sequence(der.implicit(0, issuer.key_id)))
+def authority_key_id(issuer: Issuer) -> bytes:
+    """The extension that names the issuer's key (RFC 5280 section 4.2.1.1)."""
+    return extension(_OID_AUTHORITY_KEY_ID, der.sequence(der.implicit(0, issuer.key_id)))
 
 
-def _extension(kind: bytes, value: bytes, *, critical: bool = False) -> bytes:
+def extension(kind: bytes, value: bytes, *, critical: bool = False) -> bytes:
+    """An extension; ``kind`` is its OID in DER, ``value`` what its octet string holds."""
     # FALSE is the default and is left out (X.690 section 11.5).
     return der.sequence(kind, der.boolean(True) if critical else b"", der.octet_string(value))
 
 
 def assemble(tbs: bytes, algorithm: Algorithm, signature: bytes) -> bytes:
     """The certificate in DER, from its TBS and the issuer's signature over it."""
-    return der.sequence(tbs, _SIGNATURES[algorithm], der.bit_string(signature))
+    return der.sequence(tbs, SIGNATURE_ALGORITHMS[algorithm], der.bit_string(signature))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -52,6 +52,16 @@ class Done:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Enrolled:
+    """The account may ask from now on, with this certificate (DER) of the access CA."""
+
+    kind: Literal["enrolled"] = "enrolled"
+    name: str
+    role: str
+    certificate: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
     """No. ``code`` names the rule (:mod:`imprint.protocol.refusals`); asking again with the same ID gives the same."""
 
@@ -61,7 +71,7 @@ class Refused:
     next_step: str
 
 
-Result = Claimed | Certified | Permitted | Completed | Done | Refused
+Result = Claimed | Certified | Permitted | Completed | Done | Enrolled | Refused
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

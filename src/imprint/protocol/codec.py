@@ -8,9 +8,11 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_confi
 from pydantic_core import PydanticSerializationError
 
 from imprint.errors import FormatError
-from imprint.protocol import answers, evidence, intentions
+from imprint.protocol import answers, enrolment, evidence, intentions, port
 from imprint.protocol.answers import Answer, Result
+from imprint.protocol.enrolment import MAX_ENROLMENT, Enrolment
 from imprint.protocol.intentions import MAX_INTENTION, Intention
+from imprint.protocol.port import LotPackage
 
 T = TypeVar("T")
 
@@ -20,7 +22,8 @@ _MESSAGES: Final = (
     *(intentions.ClaimUnit, intentions.CertifyKey, intentions.PermitStep, intentions.CompleteUnit),
     *(intentions.ReleaseUnit, intentions.QuarantineUnit),
     *(answers.Claimed, answers.Certified, answers.Permitted, answers.Completed, answers.Done, answers.Refused),
-    *(answers.Receipt, answers.Answer),
+    *(answers.Enrolled, answers.Receipt, answers.Answer),
+    *(enrolment.Enrolment, port.LotPackage),
 )
 for _message in _MESSAGES:
     with_config(_CONFIG)(_message)
@@ -28,6 +31,8 @@ for _message in _MESSAGES:
 _intention: TypeAdapter[Intention] = TypeAdapter(Annotated[Intention, Field(discriminator="kind")])
 _result: TypeAdapter[Result] = TypeAdapter(Annotated[Result, Field(discriminator="kind")])
 _answer: TypeAdapter[Answer] = TypeAdapter(Answer)
+_enrolment: TypeAdapter[Enrolment] = TypeAdapter(Enrolment)
+_package: TypeAdapter[LotPackage] = TypeAdapter(LotPackage)
 
 
 def encode_intention(intention: Intention) -> bytes:
@@ -45,6 +50,12 @@ def decode_intention(data: bytes) -> Intention:
     if len(data) > MAX_INTENTION:
         raise FormatError(f"{len(data)} bytes are more than {MAX_INTENTION}", subject="intention")
     return _decode(_intention, data, "intention")
+
+
+def parse_intention(data: bytes) -> Intention:
+    """An intention from any JSON that says the same: blanks and the order of fields do not matter. Its bytes in their
+    one form are :func:`encode_intention`'s. Raises :class:`FormatError`."""
+    return _validate(_intention, data, "intention")
 
 
 def encode_result(result: Result) -> bytes:
@@ -67,13 +78,39 @@ def decode_answer(data: bytes) -> Answer:
     return _decode(_answer, data, "answer")
 
 
-def _decode(adapter: TypeAdapter[T], data: bytes, subject: str) -> T:
+def encode_enrolment(request: Enrolment) -> bytes:
+    """The enrolment's bytes, as :func:`encode_intention`."""
+    return _enrolment.dump_json(request)
+
+
+def decode_enrolment(data: bytes) -> Enrolment:
+    """An enrolment within its limits, or :class:`FormatError`."""
+    if len(data) > MAX_ENROLMENT:
+        raise FormatError(f"{len(data)} bytes are more than {MAX_ENROLMENT}", subject="enrolment")
+    return _decode(_enrolment, data, "enrolment")
+
+
+def encode_package(package: LotPackage) -> bytes:
+    """A lot's package."""
+    return _package.dump_json(package)
+
+
+def decode_package(data: bytes) -> LotPackage:
+    """A lot's package, or :class:`FormatError`."""
+    return _decode(_package, data, "lot package")
+
+
+def _validate(adapter: TypeAdapter[T], data: bytes, subject: str) -> T:
     try:
-        message = adapter.validate_json(data, strict=True)
+        return adapter.validate_json(data, strict=True)
     except ValidationError as problem:
         first = problem.errors(include_input=False, include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"])
         raise FormatError(f"{first['msg']} at {place or 'the top'}", subject=subject) from None
+
+
+def _decode(adapter: TypeAdapter[T], data: bytes, subject: str) -> T:
+    message = _validate(adapter, data, subject)
     if adapter.dump_json(message) != data:
         raise FormatError(
             "not in its one form",

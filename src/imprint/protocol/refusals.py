@@ -31,4 +31,6 @@ class Code(StrEnum):
     NAME_TAKEN = "name-taken"
     RANGE_TAKEN = "range-taken"  # addresses that another product gives out
     NOT_COVERED = "not-covered"  # a lot closes only under a checkpoint that covers it
+    NOT_INVITED = "not-invited"
+    UNKNOWN_ACCOUNT = "unknown-account"
     REQUEST_CONFLICT = "request-conflict"  # the same request ID with another body

@@ -5,9 +5,10 @@ questions answered from the journal, and asks the others again word for word und
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Final
 
-from imprint.errors import StorageError
+from imprint.errors import StorageError, Unreachable
 from imprint.protocol.answers import Answer, Result
 from imprint.protocol.codec import decode_answer, decode_intention, encode_answer, encode_intention
 from imprint.protocol.intentions import Intention
@@ -17,15 +18,29 @@ from imprint.station.journal_entry import Answered, Asked
 
 _PATIENCE_S: Final = 30.0
 _PAUSES_S: Final = (0.2, 1.0, 5.0)  # between attempts, while the outcome is unknown
+_LONGEST_PAUSE_S: Final = 15.0  # between attempts, while the authority is away
+
+Sleep = Callable[[float], Awaitable[None]]
 
 
 class Asker:
     """Asks on behalf of one run."""
 
-    def __init__(self, *, run: str, port: AuthorityPort, journal: Journal) -> None:
+    def __init__(
+        self,
+        *,
+        run: str,
+        port: AuthorityPort,
+        journal: Journal,
+        report: Callable[[str], None] = lambda _: None,
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
         self.run: Final = run
+        self.deadline: asyncio.Timeout | None = None  # of the step at work; it stands still while the authority is away
         self._port: Final = port
         self._journal: Final = journal
+        self._report: Final = report
+        self._sleep: Final = sleep
 
     def has_asked(self, step: str) -> bool:
         """Whether this run has asked at this step, perhaps before a crash."""
@@ -33,7 +48,9 @@ class Asker:
 
     async def ask(self, step: str, intention: Intention) -> Result:
         """The authority's result, which may be a refusal. A step asks once in a run; when it has asked before,
-        ``intention`` is not looked at. Raises :class:`StorageError` when no answer can be had now."""
+        ``intention`` is not looked at. An authority that is away is waited for, for as long as it takes: a unit in the
+        middle of its run must not be given up for a network. Raises :class:`StorageError` when it is there and cannot
+        answer, and :class:`imprint.errors.AccessError` when this station may not ask."""
         request = self._request_id(step)
         known = self._journal.history.open_run(self.run)
         if request in known.answered:
@@ -43,15 +60,41 @@ class Asker:
         else:
             body = encode_intention(intention).decode()
             self._journal.append(Asked(run=self.run, request=request, body=body))
-        answer = await self._send(request, intention)
+        answer = await self._send_until_reached(request, intention)
         self._journal.append(Answered(run=self.run, request=request, answer=encode_answer(answer).decode()))
         return answer.result
+
+    async def _send_until_reached(self, request: str, intention: Intention) -> Answer:
+        pause_s, left_s = _PAUSES_S[0], self._stop_clock()
+        try:
+            while True:
+                try:
+                    return await self._send(request, intention)
+                except Unreachable as problem:
+                    self._report(f"waiting: {problem.what}")
+                    await self._sleep(pause_s)
+                    pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+        finally:
+            self._start_clock(left_s)
+
+    def _stop_clock(self) -> float | None:
+        when = self.deadline.when() if self.deadline else None
+        if self.deadline is None or when is None:
+            return None
+        self.deadline.reschedule(None)
+        return when - asyncio.get_running_loop().time()
+
+    def _start_clock(self, left_s: float | None) -> None:
+        if self.deadline is not None and left_s is not None:
+            self.deadline.reschedule(asyncio.get_running_loop().time() + left_s)
 
     async def _send(self, request: str, intention: Intention) -> Answer:
         for pause_s in (*_PAUSES_S, None):
             try:
                 async with asyncio.timeout(_PATIENCE_S):
                     return await self._port.ask(request, intention)
+            except Unreachable:
+                raise
             except (StorageError, TimeoutError) as problem:
                 if pause_s is None:
                     told = problem if isinstance(problem, StorageError) else StorageError("no answer came in time")
@@ -60,7 +103,7 @@ class Asker:
                         subject=request,
                         next_step=told.next_step or "Run the same unit again; nothing is lost",
                     ) from problem
-                await asyncio.sleep(pause_s)
+                await self._sleep(pause_s)
         raise AssertionError("the last attempt returns or raises")
 
     def _request_id(self, step: str) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from imprint.errors import ImprintError, RefusedError, StorageError, UnitSilent
+from imprint.errors import AccessError, ImprintError, RefusedError, StorageError, UnitSilent
 from imprint.protocol.answers import Refused
 from imprint.protocol.intentions import QuarantineUnit, ReleaseUnit
 from imprint.station.journal import Journal
@@ -49,7 +49,7 @@ async def attempt(run: Run, recipe: Recipe, journal: Journal, tell: Tell) -> End
                 )
             )
             tell(Status.PASSED, message)
-    except StorageError as problem:
+    except (StorageError, AccessError) as problem:
         return Ending(status=Status.INTERRUPTED, step=run.step, message=str(problem))
     except ImprintError as problem:
         return await _fail(run, problem)
@@ -58,11 +58,14 @@ async def attempt(run: Run, recipe: Recipe, journal: Journal, tell: Tell) -> End
 
 async def _do(run: Run, entry: RecipeStep) -> str:
     try:
-        async with asyncio.timeout(entry.step.timeout_s):
+        async with asyncio.timeout(entry.step.timeout_s) as deadline:
+            run.asker.deadline = deadline
             await run.same_unit()
             return await entry.step.act(run, entry.options)
     except TimeoutError:
         raise UnitSilent(f"the step took more than {entry.step.timeout_s:.0f} s", subject=run.hardware_id) from None
+    finally:
+        run.asker.deadline = None
 
 
 async def _fail(run: Run, problem: ImprintError) -> Ending:
@@ -72,7 +75,7 @@ async def _fail(run: Run, problem: ImprintError) -> Ending:
         return Ending(status=status, step=run.step, message=str(problem))
     try:
         return await _give_back(run, str(problem))
-    except StorageError as unreachable:
+    except (StorageError, AccessError) as unreachable:
         return Ending(status=Status.INTERRUPTED, step=run.step, message=f"{problem} {unreachable}")
 
 

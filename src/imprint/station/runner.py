@@ -192,7 +192,12 @@ class _Line:
             target=place.target,
             power=place.bench,
             probe=place.bench,
-            asker=Asker(run=run_id, port=self._port, journal=self._journal),
+            asker=Asker(
+                run=run_id,
+                port=self._port,
+                journal=self._journal,
+                report=lambda message: tell(Status.WORKING, message),
+            ),
             clock=self._clock,
             report=lambda message: tell(Status.WORKING, message),
         )

@@ -41,6 +41,20 @@ blobs: Final = Table(
     Column("data", LargeBinary, nullable=False),
 )
 
+accounts: Final = Table(
+    "accounts",
+    metadata,
+    Column("name", Text, primary_key=True),
+    _text("role"),
+    _text("state"),
+    _text("code", null=True),
+    _text("code_until", null=True),
+    _text("certificate", null=True),
+    _text("valid_until", null=True),
+    CheckConstraint("state <> 'active' OR certificate IS NOT NULL", name="active"),
+)
+Index("uq_accounts_certificate", accounts.c.certificate, unique=True)
+
 requests: Final = Table(
     "requests",
     metadata,

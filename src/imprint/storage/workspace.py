@@ -5,7 +5,8 @@
     imprint.toml          settings; no secrets
     imprint.db            SQLite
     keys/NAME.pem         encrypted private keys     keys/NAME.pub.pem   their public halves
-    certs/root.pem ca.pem
+    certs/root.pem ca.pem                            the CAs of the units' identities
+    certs/access-ca.pem service.pem                  the CA of accounts, and the service's certificate
     ledger/               vkey, checkpoint, tiles and entry bundles: what the public may read
     station/              the journals of the stations that run here
 """
@@ -24,7 +25,7 @@ SETTINGS: Final = "imprint.toml"
 VERSION: Final = 1
 MAX_SETTINGS: Final = 1 << 16
 _CORRECT: Final = "Correct the file, or restore it from a backup"
-KEY_NAMES: Final = ("device-ca", "ledger", "record", "firmware")
+KEY_NAMES: Final = ("device-ca", "ledger", "record", "firmware", "access-ca", "service")
 
 _TEMPLATE: Final = """\
 # An Imprint workspace. Nothing in this file is secret.
@@ -61,7 +62,7 @@ class _LedgerTable(BaseModel):
 class _Settings(BaseModel):
     model_config = ConfigDict(extra="forbid")
     workspace: _WorkspaceTable
-    keys: dict[Annotated[str, Field(pattern="^(device-ca|ledger|record|firmware)$")], str]
+    keys: dict[Annotated[str, Field(pattern=f"^({'|'.join(KEY_NAMES)})$")], str]
     ledger: _LedgerTable = _LedgerTable()
 
 
@@ -94,6 +95,16 @@ class Workspace:
     def ca_certificate(self) -> Path:
         """PEM."""
         return self.folder / "certs" / "ca.pem"
+
+    @property
+    def access_ca_certificate(self) -> Path:
+        """PEM."""
+        return self.folder / "certs" / "access-ca.pem"
+
+    @property
+    def service_certificate(self) -> Path:
+        """PEM; made anew each time that the service starts."""
+        return self.folder / "certs" / "service.pem"
 
     def public_key(self, name: str) -> Path:
         """The public half of a key, PEM."""

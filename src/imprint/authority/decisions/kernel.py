@@ -6,6 +6,7 @@ Invariants, each with a test that breaks it:
 - A request ID belongs to its actor. The same body gets the same bytes again; another body is a conflict, logged at each
   try.
 - A refusal is a decision: it is logged and repeated like any other.
+- Who may not ask gets nothing, the repeat of an earlier answer included.
 - Entry, changes and the request's row are one transaction; a rule never writes.
 
 Decisions that wait at the same time share one transaction (group commit), so that one sync of the disk serves many.
@@ -25,7 +26,7 @@ from imprint.authority.decisions.transaction import Reading, Store, Transaction
 from imprint.authority.ledger.envelope import SALT_SIZE, OpenedEntry, open_entry, seal
 from imprint.clock import Clock, to_text
 from imprint.encoding import sha256_hex
-from imprint.errors import ConflictError, LedgerError, StorageError
+from imprint.errors import AccessError, ConflictError, LedgerError, StorageError
 from imprint.formats.receipt import signed_bytes
 from imprint.keys.signer import Signer
 from imprint.protocol.answers import Answer, Receipt, Refused, Result
@@ -38,12 +39,19 @@ MAX_ID: Final = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
-    """One request: who, under which ID, its exact bytes, and what they mean."""
+    """One request: who, under which ID, its exact bytes, and what they mean. ``certificate`` is the SHA-256 of the
+    client certificate with which it came, hexadecimal; None when it came from this machine."""
 
     actor: str
     request_id: str
     body: bytes
     request: object
+    certificate: str | None = None
+
+
+# Looks whether who asks may ask at all; raises AccessError if not. That is no decision: nothing is logged, or whoever
+# was shut out could still write.
+Admit = Callable[[Reading, Ask], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +75,7 @@ class Kernel:
         clock: Clock,
         random: Callable[[int], bytes],
         receipt_signer: Signer,
+        admit: Admit,
     ) -> None:
         self._store = store
         self._rules = rules
@@ -74,6 +83,7 @@ class Kernel:
         self._clock = clock
         self._random = random
         self._signer = receipt_signer
+        self._admit = admit
         self._queue: queue.SimpleQueue[tuple[Ask, Future[Committed]] | None] = queue.SimpleQueue()
         self._closed = False
         self._entrance = threading.Lock()  # so that nothing is queued behind the end of the queue
@@ -140,11 +150,21 @@ class Kernel:
                 self._settle([pair])
         else:
             for (_, future), committed in zip(batch, done, strict=True):
-                future.set_result(committed)
+                if isinstance(committed, AccessError):
+                    future.set_exception(committed)
+                else:
+                    future.set_result(committed)
 
-    def _commit(self, asks: Sequence[Ask]) -> list[Committed]:
+    def _commit(self, asks: Sequence[Ask]) -> list[Committed | AccessError]:
         with self._store.writing() as transaction:
-            return [self._decide(transaction, ask) for ask in asks]
+            return [self._admitted(transaction, ask) for ask in asks]
+
+    def _admitted(self, transaction: Transaction, ask: Ask) -> Committed | AccessError:
+        try:
+            self._admit(transaction, ask)
+        except AccessError as problem:
+            return problem
+        return self._decide(transaction, ask)
 
     def _decide(self, transaction: Transaction, ask: Ask) -> Committed:
         body = sha256_hex(ask.body)

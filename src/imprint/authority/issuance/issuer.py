@@ -35,7 +35,7 @@ class DeviceCa:
         self._signer = signer
         self._certificate = parse_ca_certificate(chain[0])
         self.chain = tuple(chain)
-        _check_key(signer, self._certificate, "device CA")
+        check_key(signer, self._certificate, "device CA")
 
     def issue(
         self, *, profile: Profile, number: int, not_before: datetime, serial: str, hardware_id: bytes, spki: bytes
@@ -45,7 +45,7 @@ class DeviceCa:
         Raises :class:`KeyStoreError` when this CA's own certificate is not valid at ``not_before``, or the signer
         fails.
         """
-        _check_valid(self._certificate, not_before, "device CA")
+        check_valid(self._certificate, not_before, "device CA")
         tbs = idevid_tbs(
             profile,
             self._certificate.issuer,
@@ -88,9 +88,9 @@ def make_device_ca(
     Raises :class:`KeyStoreError` when the signer is not the root's, or the root is not valid over the whole life.
     """
     parsed = parse_ca_certificate(root)
-    _check_key(root_signer, parsed, "root")
-    _check_valid(parsed, not_before, "root")
-    _check_valid(parsed, not_before + life, "root")
+    check_key(root_signer, parsed, "root")
+    check_valid(parsed, not_before, "root")
+    check_valid(parsed, not_before + life, "root")
     tbs = ca_tbs(
         parsed.issuer,
         name=distinguished_name(organization=organization, common_name=f"{organization} Device CA"),
@@ -111,14 +111,16 @@ def _check_chain(chain: Sequence[bytes]) -> None:
         )
 
 
-def _check_key(signer: Signer, certificate: CaCertificate, subject: str) -> None:
+def check_key(signer: Signer, certificate: CaCertificate, subject: str) -> None:
+    """Raises :class:`KeyStoreError` when the signer is not that of the certificate."""
     if signer.public_key != certificate.spki:
         raise KeyStoreError(
             "key and certificate do not belong together", subject=subject, next_step="Restore the two from one backup"
         )
 
 
-def _check_valid(certificate: CaCertificate, moment: datetime, subject: str) -> None:
+def check_valid(certificate: CaCertificate, moment: datetime, subject: str) -> None:
+    """Raises :class:`KeyStoreError` when the CA's certificate is not valid at ``moment``."""
     if not certificate.not_before <= moment <= certificate.not_after:
         raise KeyStoreError(
             f"its certificate is valid from {to_text(certificate.not_before)} to {to_text(certificate.not_after)},"

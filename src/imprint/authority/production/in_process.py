@@ -3,13 +3,12 @@
 import asyncio
 
 from imprint.authority.decisions.kernel import Ask, Kernel
-from imprint.authority.decisions.outcome import Refusal
 from imprint.authority.decisions.transaction import Store
 from imprint.authority.production.catalogue import Catalogue
-from imprint.errors import RefusedError
+from imprint.authority.production.package import lot_package
 from imprint.protocol.answers import Answer
 from imprint.protocol.codec import decode_intention, encode_intention
-from imprint.protocol.intentions import Intention, KeyOrigin
+from imprint.protocol.intentions import Intention
 from imprint.protocol.port import LotPackage
 
 
@@ -32,22 +31,4 @@ class InProcessAuthority:
     async def lot(self, lot: str) -> LotPackage:
         """As :meth:`imprint.protocol.port.AuthorityPort.lot`."""
         with self._store.reading() as store:
-            try:
-                pinned = self._catalogue.open_lot(store, lot)
-            except Refusal as refusal:
-                told = refusal.result
-                raise RefusedError(told.message, code=told.code, subject=lot, next_step=told.next_step) from None
-            row, product = pinned.row, pinned.product
-            return LotPackage(
-                lot=lot,
-                product=product.name,
-                recipe=store.blob(row["recipe"]),
-                recipe_name=row["recipe_name"],
-                firmware=store.blob(row["firmware"]),
-                diagnostic=store.blob(row["diagnostic"]) if row["diagnostic"] else None,
-                boot_key=self._boot_key,
-                key_algorithm=product.profile.key_algorithm.value,
-                key_origin=KeyOrigin(product.profile.key_origin),
-                scanned_serials=product.scanned_serials,
-                least_grades=product.least_grades(),
-            )
+            return lot_package(store, self._catalogue, lot, boot_key=self._boot_key)

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from imprint.authority.decisions.transaction import Reading, Transaction
 from imprint.authority.ledger.envelope import OpenedEntry, open_entry
 from imprint.clock import to_text
 from imprint.encoding import sha256_hex
-from imprint.errors import ConflictError, LedgerError, StorageError
+from imprint.errors import AccessError, ConflictError, LedgerError, StorageError
 from imprint.formats.note import ed25519_key
 from imprint.formats.receipt import verify_receipt
 from imprint.protocol.answers import Answer, Done, Refused
@@ -105,6 +105,7 @@ class Bench:
             clock=self.clock,
             random=bytes,
             receipt_signer=LEDGER,
+            admit=admit,
         )
 
     def add(self, name: str, *, id_: str = "", actor: str = "a", **settings: Any) -> Answer:
@@ -117,6 +118,11 @@ class Bench:
     def things(self) -> list[str]:
         with self.store.reading() as store:
             return [row["product"] for row in store.find("products")]
+
+
+def admit(store: Reading, ask: Ask) -> None:
+    if ask.certificate == "shut out":
+        raise AccessError("shut out")
 
 
 def ask(name: str, *, id_: str = "", actor: str = "a", **settings: Any) -> Ask:
@@ -350,6 +356,7 @@ def test_a_change_that_the_database_refuses_spoils_no_other(bench: Bench) -> Non
         clock=bench.clock,
         random=bytes,
         receipt_signer=LEDGER,
+        admit=admit,
     )
     with pytest.raises(ConflictError, match="products"):
         kernel.decide(sly)
@@ -453,3 +460,23 @@ def test_an_entry_that_no_room_knows_is_refused() -> None:
     entry = OpenedEntry(type="?", time="t", actor="a", public={}, private={}, leaf="l")
     with pytest.raises(LedgerError, match=r"'\?'"):
         changes_of(entry, ROOMS)
+
+
+def test_who_is_shut_out_gets_nothing_not_even_a_repeat_and_writes_nothing(bench: Bench) -> None:
+    asked = ask("x", id_="1")
+    bench.kernel.decide(asked)
+    for again in (asked, ask("y", id_="2")):
+        with pytest.raises(AccessError, match="shut out"):
+            bench.kernel.decide(replace(again, certificate="shut out"))
+    assert bench.kernel.decide(replace(asked, certificate="known")).result == Done(state="x")
+    assert len(bench.entries()) == 1
+
+
+def test_who_is_shut_out_spoils_no_other(bench: Bench) -> None:
+    bench.add("gate")
+    commits = bench.store.commits
+    asks = [replace(ask(name), certificate="shut out" if name == "b" else None) for name in "abc"]
+    futures = [bench.kernel.submit(one) for one in asks]
+    assert [future.exception() is None for future in futures] == [True, False, True]
+    assert bench.things() == ["a", "c", "gate"]
+    assert bench.store.commits - commits <= 3

@@ -1,0 +1,1 @@
+"""Who may ask over the network: accounts, their roles and their certificates."""

@@ -1,0 +1,1 @@
+"""The authority over HTTPS with mutual TLS: routes, who may use them, limits."""

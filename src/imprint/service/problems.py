@@ -1,0 +1,38 @@
+"""Errors as HTTP says them: problem details (RFC 9457), with the error's kind, what happened, and what to do next."""
+
+import json
+from collections.abc import Mapping
+from typing import Final
+
+from starlette.responses import Response
+
+from imprint.errors import AccessError, ConflictError, ImprintError, InputError, RefusedError, StorageError
+
+MEDIA_TYPE: Final = "application/problem+json"
+
+# The first kind that fits; everything else is the service's own trouble.
+_STATUS: Final[tuple[tuple[type[ImprintError], int], ...]] = (
+    (AccessError, 403),
+    (RefusedError, 404),
+    (InputError, 400),
+    (ConflictError, 400),
+    (StorageError, 503),
+)
+
+
+def problem(
+    status: int, what: str, *, kind: str = "", next_step: str = "", headers: Mapping[str, str] | None = None
+) -> Response:
+    """A problem. ``kind`` is the name of the error in :mod:`imprint.errors`."""
+    body = {"status": status, "title": what, "kind": kind, "next_step": next_step}
+    return Response(json.dumps(body), status_code=status, media_type=MEDIA_TYPE, headers=dict(headers or {}))
+
+
+def problem_of(error: ImprintError) -> Response:
+    """What an error is over HTTP. One about the service's own files does not say where they are."""
+    status = next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
+    name = type(error).__name__
+    if status >= 500:
+        return problem(status, "the authority cannot answer now", kind=name, next_step="Ask again with the same ID")
+    what = f"{error.subject}: {error.what}" if error.subject else error.what
+    return problem(status, what, kind=name, next_step=error.next_step)

@@ -1,0 +1,64 @@
+"""What people read: JSON from the store's rows."""
+
+import json
+from typing import Any, Final
+
+from imprint.assemble import Platform
+from imprint.authority.decisions.changes import Row
+from imprint.authority.production.reconciliation import unused
+from imprint.errors import RefusedError
+from imprint.protocol.refusals import Code
+
+_LOT: Final = ("lot", "product", "state", "granted", "refunded", "shipped", "scrapped", "quarantined", "in_work")
+_UNIT: Final = ("serial", "hardware_id", "lot", "product", "state", "station", "certificate", "record")
+_ACCOUNT: Final = ("name", "role", "state", "valid_until", "code_until")
+
+
+def lots(platform: Platform) -> bytes:
+    """All lots with their counts."""
+    with platform.reader.store.reading() as store:
+        return _json({"lots": [_lot(row) for row in store.find("lots")]})
+
+
+def lot(platform: Platform, name: str) -> bytes:
+    """One lot with its counts."""
+    with platform.reader.store.reading() as store:
+        row = store.get("lots", lot=name)
+        if row is None:
+            raise RefusedError(f"there is no lot {name}", code=Code.UNKNOWN_LOT)
+        return _json(_lot(row))
+
+
+def unit(platform: Platform, name: str) -> bytes:
+    """The epochs of a unit, by serial number or hardware ID."""
+    with platform.reader.store.reading() as store:
+        rows = store.find("units", serial=name) or store.find("units", hardware_id=name)
+        if not rows:
+            raise RefusedError(f"there is no unit {name}", code=Code.UNKNOWN_UNIT)
+        return _json({"units": [_pick(row, _UNIT) | {"contested": bool(row["contested"])} for row in rows]})
+
+
+def accounts(platform: Platform) -> bytes:
+    """Who may ask."""
+    with platform.reader.store.reading() as store:
+        return _json({"accounts": [_pick(row, _ACCOUNT) for row in store.find("accounts")]})
+
+
+def health(platform: Platform) -> bytes:
+    """The ledger's size, committed and under a checkpoint: an answer says that the database can be read."""
+    with platform.reader.store.reading() as store:
+        committed = store.size()
+    head = platform.reader.tree.head()
+    return _json({"status": "ok", "committed": committed, "integrated": head.size if head else 0})
+
+
+def _lot(row: Row) -> dict[str, Any]:
+    return {**_pick(row, _LOT), "unused": unused(row)}
+
+
+def _pick(row: Row, names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: row[name] for name in names}
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value).encode()

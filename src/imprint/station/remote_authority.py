@@ -1,0 +1,115 @@
+"""The authority over HTTPS with mutual TLS: the same port as the one in this process."""
+
+import ssl
+from pathlib import Path
+from types import TracebackType
+from typing import Final
+
+import httpx
+
+from imprint.errors import AccessError, FormatError, KeyStoreError, PassphraseError, RefusedError, Unreachable
+from imprint.protocol.answers import Answer
+from imprint.protocol.codec import decode_answer, decode_package, encode_intention
+from imprint.protocol.intentions import Intention
+from imprint.protocol.port import LotPackage
+
+CONNECT_S: Final = 5.0
+ANSWER_S: Final = 25.0
+MAX_PACKAGE: Final = 64 << 20  # bytes
+_AGAIN: Final = frozenset({408, 429, 500, 502, 503, 504})
+
+
+class RemoteAuthority:
+    """:class:`imprint.protocol.port.AuthorityPort` at ``url``. Use it as an async context manager."""
+
+    def __init__(self, url: str, tls: ssl.SSLContext) -> None:
+        timeout = httpx.Timeout(ANSWER_S, connect=CONNECT_S)
+        limits = httpx.Limits(max_connections=32, keepalive_expiry=30)
+        self._client = httpx.AsyncClient(base_url=url, verify=tls, timeout=timeout, limits=limits, trust_env=False)
+
+    async def __aenter__(self) -> "RemoteAuthority":
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._client.aclose()
+
+    async def ask(self, request_id: str, intention: Intention) -> Answer:
+        """As :meth:`imprint.protocol.port.AuthorityPort.ask`. Raises :class:`Unreachable` when there is no answer, or
+        none yet, and :class:`AccessError` when this station may not ask."""
+        body = encode_intention(intention)
+        headers = {"content-type": "application/json"}
+        path = f"/v1/station/{intention.kind}/{request_id}"
+        return decode_answer(await self._send("PUT", path, content=body, headers=headers))
+
+    async def lot(self, lot: str) -> LotPackage:
+        """As :meth:`imprint.protocol.port.AuthorityPort.lot`."""
+        return decode_package(await self._send("GET", f"/v1/lots/{lot}/package"))
+
+    async def _send(
+        self, method: str, path: str, *, content: bytes | None = None, headers: dict[str, str] | None = None
+    ) -> bytes:
+        try:
+            response = await self._client.request(method, path, content=content, headers=headers)
+        except httpx.TransportError as problem:
+            raise Unreachable(
+                f"the authority does not answer ({type(problem).__name__})",
+                subject=str(self._client.base_url),
+                next_step="Check the network; nothing is lost",
+            ) from problem
+        if response.status_code == 200:
+            return response.content
+        raise _error_of(response)
+
+
+def _error_of(response: httpx.Response) -> Exception:
+    what, next_step = _told(response)
+    status = response.status_code
+    if status in _AGAIN:
+        return Unreachable(what, subject=str(response.url.host), next_step=next_step)
+    if status in {401, 403}:
+        return AccessError(what, subject="authority", next_step=next_step)
+    if status == 404:
+        return RefusedError(what, code="unknown-lot", next_step=next_step)
+    return FormatError(what, subject="authority", next_step=next_step)
+
+
+def _told(response: httpx.Response) -> tuple[str, str]:
+    """What a problem says; its words may be anybody's, so they are cut and made printable."""
+    try:
+        found = response.json()
+        texts = [str(found[name])[:500] for name in ("title", "next_step")]
+    except (ValueError, KeyError, TypeError):
+        texts = [f"HTTP status {response.status_code}", ""]
+    what, next_step = ("".join(letter for letter in text if letter.isprintable()) for text in texts)
+    return what, next_step
+
+
+def client_tls(folder: Path, passphrase: bytes) -> ssl.SSLContext:
+    """TLS 1.3 with the certificate and key in an enrolled folder, trusting its access CA alone.
+
+    Raises :class:`PassphraseError` when the key does not open, :class:`KeyStoreError` when a file is not usable.
+    """
+    try:
+        context = ssl.create_default_context(cafile=folder / "access-ca.pem")
+        context.minimum_version = ssl.TLSVersion.TLSv1_3
+    except (ssl.SSLError, OSError) as problem:
+        raise _unusable(folder) from problem
+    try:
+        context.load_cert_chain(folder / "cert.pem", folder / "key.pem", password=passphrase)
+    except ssl.SSLError as problem:
+        if "KEY_VALUES_MISMATCH" in str(problem):
+            raise _unusable(folder) from None
+        raise PassphraseError("does not open with this passphrase", subject=str(folder / "key.pem")) from None
+    except OSError as problem:
+        raise _unusable(folder) from problem
+    return context
+
+
+def _unusable(folder: Path) -> KeyStoreError:
+    return KeyStoreError(
+        "its key and certificates do not belong together",
+        subject=str(folder),
+        next_step="Enrol again elsewhere",
+    )
