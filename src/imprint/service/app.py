@@ -16,7 +16,7 @@ from starlette.responses import Response
 from imprint.assemble import Platform
 from imprint.authority.access.account import Account
 from imprint.authority.decisions.kernel import Ask
-from imprint.errors import FormatError, ImprintError, RefusedError
+from imprint.errors import AccessError, FormatError, ImprintError, RefusedError
 from imprint.protocol.answers import Answer, Refused
 from imprint.protocol.codec import encode_answer, encode_intention, encode_package, parse_intention
 from imprint.protocol.intentions import MAX_INTENTION
@@ -179,14 +179,17 @@ class Routes:
         """Past the door, then the work; every error becomes its problem. Counted and logged, by name and never by
         content."""
         began = time.perf_counter()
-        account: Account | None = None
+        who: str | None = None
         try:
             account = self._door.admit(request, operation)
+            who = account.name
             response = await work(account)
         except TooOften as error:
             response = too_often(error)
         except TooLarge as error:
             response = too_large(error)
+        except AccessError as error:
+            who, response = who or error.subject, problem_of(error)
         except ImprintError as error:
             response = problem_of(error)
             if response.status_code >= 500:
@@ -199,7 +202,7 @@ class Routes:
         self._log.info(
             "request",
             operation=operation,
-            account=account.name if account else None,
+            account=who,
             status=response.status_code,
             ms=round(seconds * 1000, 1),
         )
