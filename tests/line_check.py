@@ -68,7 +68,7 @@ def disagreements(line: Line, *, finished: bool) -> list[str]:
 def answered(line: Line) -> list[Answered]:
     """All answers in all journals."""
     found = []
-    for path in sorted(line.workspace.glob("station/*.journal")):
+    for path in sorted(line.folder.glob("*/station/*.journal")):
         asked: dict[str, bytes] = {}
         for text in path.read_bytes().splitlines(keepends=True):
             if not text.endswith(b"\n"):

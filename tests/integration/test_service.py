@@ -10,13 +10,13 @@ from pathlib import Path
 
 import httpx
 import pytest
-from service_line import Service, command, enrolling, give, serving
 
 from imprint.protocol.codec import encode_intention
 from imprint.protocol.intentions import ClaimUnit
 from imprint.service.permissions import PERMISSIONS
 from imprint.station.remote_authority import client_tls
 from production_line import LOT, PASSPHRASE, make_line
+from service_line import Service, command, enrolling, give, serving
 
 PAGE = Path(__file__).parents[2] / "docs" / "formats" / "service.md"
 ROLES = ("owner", "officer", "operator", "station", "auditor")

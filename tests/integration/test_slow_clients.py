@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import uvloop
-from service_line import Service, serving
 
 from imprint.assemble import SERVING, open_platform
 from imprint.service import listener
@@ -19,6 +18,7 @@ from imprint.service.measures import Measures
 from imprint.service.rates import Rates
 from imprint.station.remote_authority import client_tls
 from production_line import PASSPHRASE, make_line
+from service_line import Service, serving
 
 HEALTH = b"GET /v1/health HTTP/1.1\r\nhost: x\r\n\r\n"
 HOST = "localhost"

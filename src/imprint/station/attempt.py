@@ -84,7 +84,7 @@ async def _give_back(run: Run, message: str) -> Ending:
     step = run.step or None
     reason = f"{run.step}: {message}"[:_LONGEST_REASON]
     lot, hardware_id, fence = run.package.lot, run.hardware_id, run.place.fence
-    keep = run.asker.has_asked(_QUARANTINE) or run.certified is not None or run.doubtful
+    keep = run.asker.has_asked(_QUARANTINE) or run.has_certificate or run.doubtful
     if keep and not run.asker.has_asked(_RELEASE):
         quarantine = QuarantineUnit(lot=lot, hardware_id=hardware_id, fence=fence, reason=reason)
         result, status = await run.asker.ask(_QUARANTINE, quarantine), Status.QUARANTINED

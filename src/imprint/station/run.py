@@ -87,6 +87,11 @@ class Run:
         return self.claimed
 
     @property
+    def has_certificate(self) -> bool:
+        """Whether the authority has given this unit a certificate, to this run or to an earlier one."""
+        return self.certified is not None or (self.claimed is not None and self.claimed.state != "claimed")
+
+    @property
     def identity(self) -> Certified:
         """The unit's certificate. A recipe certifies before anything else needs it."""
         if self.certified is None:

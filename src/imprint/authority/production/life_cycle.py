@@ -48,6 +48,8 @@ TRANSITIONS: Final[Mapping[tuple[State, Move], State]] = MappingProxyType(
         (_S.PERMITTED, _M.CLAIM): _S.PERMITTED,
         (_S.RELEASED, _M.CLAIM): _S.CLAIMED,
         (_S.CLAIMED, _M.FUSE): _S.CLAIMED,
+        (_S.CERTIFIED, _M.FUSE): _S.CERTIFIED,  # a new run of a cleared unit, which observes the fuse
+        (_S.PERMITTED, _M.FUSE): _S.PERMITTED,
         (_S.CLAIMED, _M.CERTIFY): _S.CERTIFIED,
         (_S.CERTIFIED, _M.CERTIFY): _S.CERTIFIED,  # the same key again
         (_S.PERMITTED, _M.CERTIFY): _S.PERMITTED,

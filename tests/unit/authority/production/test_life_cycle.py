@@ -13,15 +13,15 @@ from soft_factory import LEASE, LOT, Bench, Factory, new_unit
 
 # "-" is a refusal. A unit in "early" is quarantined without a certificate.
 TABLE = """
-             claim      fuse     certify    lock       complete  release   quarantine   clear      scrap     expire
-claimed      claimed    claimed  certified  -          -         released  quarantined  released   -         released
-certified    certified  -        certified  permitted  -         -         quarantined  certified  scrapped  -
-permitted    permitted  -        permitted  permitted  complete  -         quarantined  permitted  scrapped  -
-complete     -          -        -          -          -         -         -            complete   scrapped  -
-released     claimed    -        -          -          -         -         -            released   -         -
-quarantined  -          -        -          -          -         -         -            certified  scrapped  -
-early        -          -        -          -          -         -         -            released   scrapped  -
-scrapped     -          -        -          -          -         -         -            -          -         -
+             claim      fuse      certify    lock       complete  release   quarantine   clear      scrap     expire
+claimed      claimed    claimed   certified  -          -         released  quarantined  released   -         released
+certified    certified  certified certified  permitted  -         -         quarantined  certified  scrapped  -
+permitted    permitted  permitted permitted  permitted  complete  -         quarantined  permitted  scrapped  -
+complete     -          -         -          -          -         -         -            complete   scrapped  -
+released     claimed    -         -          -          -         -         -            released   -         -
+quarantined  -          -         -          -          -         -         -            certified  scrapped  -
+early        -          -         -          -          -         -         -            released   scrapped  -
+scrapped     -          -         -          -          -         -         -            -          -         -
 """
 LIVES = {"claimed", "certified", "permitted", "complete", "quarantined"}
 COUNTED = {
