@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from imprint.assemble import Platform
 from imprint.authority.access.account import Role
 from imprint.authority.access.commands import InviteAccount, ResumeAccount, SuspendAccount
 from imprint.cli.output import Json, note, show
@@ -42,15 +43,18 @@ def invite(
 
     Example: imprint account invite bench-1 --role station
     """
-    code = base64.b32encode(secrets.token_bytes(CODE_BYTES)).decode().rstrip("=")
     with deciding(ctx, passphrase_file, passphrase_fd) as platform:
-        command = InviteAccount(name=name, role=role.value, code=sha256_hex(code.encode()), hours=hours)
-        platform.command(command)
-        access_ca = sha256_hex(platform.reader.access_ca())
-    invitation = Invitation(name=name, code=code, access_ca=access_ca).encode()
-    show({"name": name, "role": role.value, "hours": hours, "invitation": invitation}, as_json=as_json)
+        invitation = invite_account(platform, name, role, hours=hours)
+    show({"name": name, "role": role.value, "hours": hours, "invitation": invitation.encode()}, as_json=as_json)
     if not as_json:
         note("Next, on the other machine: imprint station enrol https://HOST:8444 --dir DIR")
+
+
+def invite_account(platform: Platform, name: str, role: Role, *, hours: int = 24) -> Invitation:
+    """An invitation with a new code, of which the authority keeps the hash."""
+    code = base64.b32encode(secrets.token_bytes(CODE_BYTES)).decode().rstrip("=")
+    platform.command(InviteAccount(name=name, role=role.value, code=sha256_hex(code.encode()), hours=hours))
+    return Invitation(name=name, code=code, access_ca=sha256_hex(platform.reader.access_ca()))
 
 
 @app.command("list")

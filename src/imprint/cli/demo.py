@@ -1,13 +1,15 @@
 """``imprint demo``: a whole production line, with three planted faults, in a fresh folder."""
 
 import json
+import os
 import secrets
 import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,15 +17,18 @@ import typer
 from rich.console import Console
 
 from imprint.assemble import Platform, open_platform, open_reader
+from imprint.authority.access.account import Role
 from imprint.authority.production.commands import AddProduct, CreateLot
 from imprint.authority.production.product import Product
 from imprint.authority.releases.release import AddRelease
+from imprint.cli.account import invite_account
 from imprint.cli.lot import close_lot, export_lot, reconciliation
 from imprint.cli.output import Json, show
 from imprint.cli.passphrase import PassphraseFile, read_passphrase
 from imprint.cli.recipe import read_recipe
 from imprint.cli.station import run_station
-from imprint.errors import InputError, LedgerError, UnitError
+from imprint.enrol import enrol
+from imprint.errors import InputError, LedgerError, StorageError, UnitError
 from imprint.formats.firmware import KNOWN_REGIONS, parse_firmware
 from imprint.make_workspace import create
 from imprint.station.fixture import Fixture
@@ -35,6 +40,7 @@ app = typer.Typer(add_completion=False)
 
 LOT = "demo-lot"
 STATION = "demo-station"
+STATIONS = ("bench-1", "bench-2")
 DIAGNOSTIC_SIZE = 24 * 1024
 PRODUCTION_SIZE = 48 * 1024
 MAX_FIRMWARE = 16 << 20
@@ -63,6 +69,9 @@ def demo(
     firmware: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Ship this firmware: raw binary or Intel HEX")
     ] = None,
+    serve: Annotated[
+        bool, typer.Option("--serve", help="The authority as a service, and two stations as programs of their own")
+    ] = False,
     passphrase_file: PassphraseFile = None,
     as_json: Json = False,
 ) -> None:
@@ -86,12 +95,13 @@ def demo(
         faults = planted_faults(units)
         for number, fault in faults.items():
             story.add(f"planted: unit {number} {_FAULT_WORDS[fault.partition('=')[0]]}")
-        with virtual_units(folder / "bench", units, faults) as ports:
-            story.tell(f"The line runs: {units} units on {fixtures} fixtures")
-            *line, clone = [Fixture(name=f"unit {number}", port=str(port)) for number, port in enumerate(ports)]
-            run_station(platform, lot=LOT, fixtures=line, station=STATION, at_once=fixtures, quiet=as_json)
-            story.add("A last board comes in, after unit 0 has left the line as a good one")
-            run_station(platform, lot=LOT, fixtures=[clone], station=STATION, at_once=fixtures, quiet=as_json)
+    with virtual_units(folder / "bench", units, faults) as ports:
+        bench = Bench(ports=ports, at_once=fixtures, quiet=as_json)
+        if serve:
+            run_served(workspace, folder, passphrase, bench, story)
+        else:
+            run_here(workspace, passphrase, bench, story)
+    with open_platform(workspace, lambda: passphrase) as platform:
         story.tell("The lot is closed: every unit accounted for, the sum signed under a checkpoint that covers it")
         close_lot(platform, LOT)
     result = _result(workspace, folder / "export")
@@ -107,6 +117,103 @@ def demo(
     story.add("imgtool verify -k firmware-key.pem releases/production-*.bin")
     if as_json:
         show(result, as_json=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bench:
+    """The units' ports, the clone's last; how many fixtures are at work at once; whether to be quiet."""
+
+    ports: Sequence[Path]
+    at_once: int
+    quiet: bool
+
+    def fixtures(self) -> list[Fixture]:
+        """A fixture for each unit."""
+        return [Fixture(name=f"unit {number}", port=str(port)) for number, port in enumerate(self.ports)]
+
+
+def run_here(workspace: Path, passphrase: bytes, bench: Bench, story: "Story") -> None:
+    """One station, with the authority in this process."""
+    *line, clone = bench.fixtures()
+    story.tell(f"The line runs: {len(line) + 1} units on {bench.at_once} fixtures")
+    with open_platform(workspace, lambda: passphrase) as platform:
+        run_station(platform, lot=LOT, fixtures=line, station=STATION, at_once=bench.at_once, quiet=bench.quiet)
+        story.add(_CLONE_COMES)
+        run_station(platform, lot=LOT, fixtures=[clone], station=STATION, at_once=1, quiet=bench.quiet)
+
+
+def run_served(workspace: Path, folder: Path, passphrase: bytes, bench: Bench, story: "Story") -> None:
+    """Two stations, each a program with a certificate of its own, and the authority as a service."""
+    story.tell("The authority as a service: only who has a certificate from an invitation gets in")
+    with open_platform(workspace, lambda: passphrase) as platform:
+        invitations = [invite_account(platform, name, Role.STATION) for name in STATIONS]
+    with served(workspace, passphrase) as told:
+        folders = [folder / name for name in STATIONS]
+        for station, invitation in zip(folders, invitations, strict=True):
+            enrolled = enrol(station, told["enrol"], invitation, passphrase)
+            story.add(f"{enrolled.name} has enrolled, and asks {enrolled.url}")
+        *line, clone = bench.ports
+        story.tell(f"The line runs: {len(line) + 1} units on {bench.at_once} fixtures of two stations")
+        share = max(1, bench.at_once // len(folders))
+        work = [
+            start_station(each, passphrase, ports, share, quiet=bench.quiet)
+            for each, ports in ((folders[0], line[0::2]), (folders[1], line[1::2]))
+        ]
+        for process in work:
+            process.wait()
+        story.add(_CLONE_COMES)
+        start_station(folders[1], passphrase, [clone], 1, quiet=bench.quiet).wait()
+
+
+@contextmanager
+def served(workspace: Path, passphrase: bytes) -> Iterator[dict[str, str]]:
+    """The service as a process of its own; what it says when it is ready."""
+    command = [sys.executable, "-m", "imprint", "-C", str(workspace), "serve", "--json"]
+    ports = ["--listen", "127.0.0.1:0", "--enrol", "127.0.0.1:0"]
+    with (workspace.parent / "service.log").open("wb") as log, _secret_fd(passphrase) as fd:
+        process = subprocess.Popen(
+            [*command, *ports, "--passphrase-fd", str(fd)],
+            stdout=subprocess.PIPE,
+            stderr=log,
+            pass_fds=[fd],
+            process_group=0,
+        )
+    try:
+        line = process.stdout.readline() if process.stdout else b""
+        if not line:
+            raise StorageError("the service did not start", subject=str(workspace), next_step="See service.log")
+        yield json.loads(line)
+    finally:
+        process.terminate()
+        process.wait(START_SECONDS)
+
+
+def start_station(
+    folder: Path, passphrase: bytes, ports: Sequence[Path], at_once: int, *, quiet: bool
+) -> "subprocess.Popen[bytes]":
+    """``imprint station run`` in an enrolled folder; it says on stderr how its units end."""
+    command = [sys.executable, "-m", "imprint", "-C", str(folder), "station", "run", "--lot", LOT]
+    fixtures = [text for port in ports for text in ("--fixture", str(port))]
+    with (folder / "station.log").open("ab") as log, _secret_fd(passphrase) as fd:
+        return subprocess.Popen(
+            [*command, *fixtures, "--at-once", str(at_once), "--passphrase-fd", str(fd)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log if quiet else None,
+            pass_fds=[fd],
+        )
+
+
+@contextmanager
+def _secret_fd(secret: bytes) -> Iterator[int]:
+    """A descriptor from which a child can read the secret; it is on no disk and in no argument list."""
+    reading, writing = os.pipe()
+    try:
+        os.write(writing, secret + b"\n")
+        os.close(writing)
+        yield reading
+    finally:
+        os.close(reading)
 
 
 class Story:
@@ -128,6 +235,7 @@ class Story:
 
 _GIVEN = ("granted", "refunded")
 _ACCOUNTED = ("shipped", "scrapped", "quarantined", "unused")
+_CLONE_COMES = "A last board comes in, after unit 0 has left the line as a good one"
 _FAULT_WORDS = {
     "self-test": "fails its self-test",
     "false-lock": "says that it is locked while its debug port is open",
