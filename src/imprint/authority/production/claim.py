@@ -39,19 +39,16 @@ class ClaimRule:
         _check_shape(request)
         lot = self._catalogue.open_lot(store, request.lot)
         unit = latest_unit(store, request.hardware_id)
-        state = State(unit["state"]) if unit else None
         expired: tuple[Event, ...] = ()
         frees_a_place = False
-        if unit is not None and state in LIVE and state is not State.QUARANTINED:
+        if unit is not None:
             if _may_go_on(unit, moment, request):
                 return _claim_again(moment, request, unit)
-            if not _lease_is_over(unit, moment):
-                raise _second_claimant(unit, ours=unit["station"] == moment.actor)
-            expired = (expire(unit),)
-            frees_a_place = unit["lot"] == request.lot
-            state = State.RELEASED
-        if unit is not None:
-            _refuse_unless_free(unit, state)
+            if _lease_is_over(unit, moment):
+                expired = (expire(unit),)
+                frees_a_place = unit["lot"] == request.lot
+            else:
+                _refuse_unless_free(unit, moment)
         if not frees_a_place:
             expired = (*expired, *self._make_room(moment, store, lot))
         return _claim(moment, store, lot, request, unit, expired)
@@ -91,11 +88,13 @@ def _check_shape(request: ClaimUnit) -> None:
 
 def _may_go_on(unit: Row, moment: Moment, request: ClaimUnit) -> bool:
     """The same run of the same station, or a unit that an officer has freed for whoever holds it."""
-    if unit["lot"] != request.lot or next_state(State(unit["state"]), Move.CLAIM) is None:
-        return False
-    if unit["contested"]:
-        return False
-    return bool(unit["run"] == "" or (unit["run"] == request.run and unit["station"] == moment.actor))
+    state = State(unit["state"])
+    return bool(
+        unit["lot"] == request.lot
+        and next_state(state, Move.CLAIM) == state
+        and not unit["contested"]
+        and (unit["run"] == "" or (unit["run"] == request.run and unit["station"] == moment.actor))
+    )
 
 
 def _lease_is_over(unit: Row, moment: Moment) -> bool:
@@ -120,20 +119,23 @@ def _second_claimant(unit: Row, *, ours: bool) -> Refusal:
     )
 
 
-def _refuse_unless_free(unit: Row, state: State | None) -> None:
+def _refuse_unless_free(unit: Row, moment: Moment) -> None:
+    state = State(unit["state"])
+    if state in LIVE and state is not State.QUARANTINED:
+        raise _second_claimant(unit, ours=unit["station"] == moment.actor)
     if unit["contested"]:
         raise Refusal(
             Code.CONTESTED,
             f"unit {unit['serial']} is contested: two boards reported this hardware ID",
             next_step="A security officer decides: 'imprint unit clear'",
         )
-    if state is not None and next_state(state, Move.CLAIM) is None:
+    if next_state(state, Move.CLAIM) is None:
         raise Refusal(Code.WRONG_STATE, f"unit {unit['serial']} is {state}", next_step="See 'imprint unit show'")
 
 
 def expire(unit: Row) -> Event:
     """The end of a claim's lease: the place goes back to the lot."""
-    names = ("hardware_id", "epoch", "lot", "fence")
+    names = ("hardware_id", "epoch", "lot")
     return Event(UNIT_EXPIRED, {**{name: unit[name] for name in names}, "before": State.CLAIMED.value})
 
 
@@ -201,13 +203,13 @@ def _allot(store: Reading, lot: PinnedLot, request: ClaimUnit) -> dict[str, Any]
                 next_step="Put the right label on the board",
             )
         values = json.loads(known["unit_values"])
-        return {"serial": known["serial"], "values": values, "first_time": False, "given": [], "drawn": {}}
+        return {"serial": known["serial"], "values": values, "first_time": False}
     _refuse_too_many(lot)
+    next_index = {row["pool"]: row["next"] for row in store.find("pools", product=product.name)}
     drawn: dict[str, tuple[int, int]] = {}
     values = {}
     for pool in product.pools():
-        row = store.get("pools", product=product.name, pool=pool.pool)
-        start = row["next"] if row else pool.size
+        start = next_index[pool.pool]
         index = _free_index(store, product.name, pool, start)
         drawn[pool.pool] = (start, index + 1)
         values[pool.pool] = value_at(pool, index)

@@ -6,7 +6,11 @@ from datetime import timedelta
 
 import pytest
 
+from imprint.authority.decisions.outcome import Moment
+from imprint.authority.production.catalogue import Catalogue
+from imprint.authority.production.claim import ClaimRule
 from imprint.authority.production.commands import ClearUnit, CloseLot, ExpireClaims, ScrapUnit
+from imprint.authority.production.entries import UNIT_CLAIMED
 from imprint.clock import to_text
 from imprint.protocol.answers import Claimed, Refused
 from imprint.protocol.codec import encode_answer
@@ -239,6 +243,18 @@ def test_an_expired_claim_makes_room(factory: Factory) -> None:
     assert factory.counts() == {"in_work": GRANT}
 
 
+def test_a_claim_past_its_lease_takes_the_place_of_its_own_in_a_full_lot(factory: Factory) -> None:
+    factory.add_lot("lot-2", count=2)
+    bench, unit, stale = factory.bench(lot="lot-2"), new_unit(), new_unit()
+    bench.claim(unit)
+    bench.claim(stale)
+    factory.clock.advance(LEASE + INSTANT)
+    factory.bench("bench-2", lot="lot-2").claim(unit)
+    assert [entry.type for entry in factory.entries()[-2:]] == ["unit.expired", "unit.claimed"]
+    assert [factory.unit(each)["station"] for each in (unit, stale)] == ["bench-2", "bench-1"]
+    assert factory.counts("lot-2") == {"in_work": 2}
+
+
 @pytest.mark.parametrize("state", ["certified", "permitted", "quarantined", "complete"])
 def test_a_certificate_never_expires(factory: Factory, state: str) -> None:
     bench = factory.bench()
@@ -311,6 +327,17 @@ def test_25_claims_in_a_lot_of_24(factory: Factory) -> None:
     assert factory.counts("lot-24") == {"in_work": 24}
 
 
+def test_a_refund_makes_room(factory: Factory) -> None:
+    """The rule is asked, and nothing is logged: the ledger knows of no refund yet."""
+    bench, now = factory.bench(), factory.clock()
+    moment = Moment(actor="bench-1", now=now, time=to_text(now), random=bytes)
+    for _ in range(GRANT):
+        bench.claim(new_unit())
+    with factory.refunded(1), factory.reader.store.reading() as store:
+        outcome = ClaimRule(Catalogue())(moment, store, bench.claiming(new_unit()))
+    assert [event.type for event in outcome.events] == [UNIT_CLAIMED]
+
+
 def test_32_stations_at_once_get_24_places(factory: Factory) -> None:
     factory.add_lot("lot-24", count=24)
     benches = [factory.bench(f"bench-{number}", lot="lot-24") for number in range(32)]
@@ -355,6 +382,16 @@ def test_a_release_gives_the_place_back_and_keeps_the_values(factory: Factory) -
     again = factory.bench("bench-2", lot="lot-2").claim(unit, run="second")
     assert (again.serial, again.values, again.fence) == (first.serial, first.values, 2)
     assert factory.unit(unit)["epoch"] == 1
+
+
+def test_a_claim_is_for_the_newest_epoch(factory: Factory) -> None:
+    bench, unit = factory.bench(), new_unit()
+    bench.claim(unit)
+    bench.release(unit)
+    factory.begin_second_epoch(unit)
+    bench.release(unit)
+    bench.claim(unit)
+    assert [(row["epoch"], row["state"]) for row in factory.rows("units")] == [(1, "released"), (2, "claimed")]
 
 
 @pytest.mark.parametrize("state", ["certified", "permitted", "complete", "quarantined", "scrapped"])

@@ -4,7 +4,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imprint.authority.production.claim import ALLOTMENTS_A_PLACE, SPARE_ALLOTMENTS
 from imprint.authority.production.pools import Pool, overlaps, value_at
 from imprint.authority.production.product import Product
 from imprint.errors import InputError, RecipeError
@@ -66,15 +65,23 @@ def test_a_serial_that_another_product_gave_is_passed_over(factory: Factory) -> 
     assert factory.bench().claim(new_unit()).serial == "SN-0005"
 
 
-def test_claiming_and_releasing_does_not_drain_the_pools(factory: Factory) -> None:
-    bench, places = factory.bench(), factory.row("lots", lot=LOT)["granted"]
-    most = ALLOTMENTS_A_PLACE * places + SPARE_ALLOTMENTS
-    for _ in range(most):
-        unit = new_unit()
-        bench.claim(unit)
-        bench.release(unit)
-    with factory.refuses(Code.ALLOTTED_OUT):
-        bench.claim(new_unit())
+def test_a_product_may_give_a_serial_number_alone(factory: Factory) -> None:
+    bench = factory.other_bench(yaml=OTHER_PRODUCT.partition(b"values:")[0])
+    claims = [bench.claim(new_unit()) for _ in range(2)]
+    assert [(claimed.serial, claimed.values) for claimed in claims] == [("TOY-0001", {}), ("TOY-0002", {})]
+
+
+@pytest.mark.parametrize(("refunded", "most"), [(0, 26), (1, 28)])  # for twice the places and 20 boards
+def test_claiming_and_releasing_does_not_drain_the_pools(factory: Factory, refunded: int, most: int) -> None:
+    bench = factory.bench()
+    assert factory.row("lots", lot=LOT)["granted"] == 3
+    with factory.refunded(refunded):
+        for _ in range(most):
+            unit = new_unit()
+            bench.claim(unit)
+            bench.release(unit)
+        with factory.refuses(Code.ALLOTTED_OUT):
+            bench.claim(new_unit())
     assert bench.claim(unit).serial  # one that has its values already is no draught on the pools
     assert factory.row("pools", product="lamp", pool="mac")["next"] == most
 
@@ -129,6 +136,12 @@ def test_a_label_is_for_one_unit(factory: Factory) -> None:
         with factory.refuses(Code.SERIAL_REFUSED):
             bench.claim(unit, serial=other)
     assert bench.claim(unit, serial="T0042").serial == "T0042"
+
+
+def test_a_label_may_read_like_another_units_value(factory: Factory) -> None:
+    bench = factory.other_bench(b"  trim: {kind: list, values: ['T0042', 'T0043']}\n", SCANNED)
+    assert bench.claim(new_unit(), serial="T0041").values["trim"] == "T0042"
+    assert bench.claim(new_unit(), serial="T0042").serial == "T0042"
 
 
 # --- the functions ---
