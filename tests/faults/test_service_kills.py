@@ -95,8 +95,8 @@ def test_stations_are_killed_and_go_on(tmp_path: Path) -> None:
         landed = 0
         for number in range(kills):
             which = number % 2
-            units = chance.sample(list(halves[which]), k=4)
-            with working([station(line, folders[which], units)]) as (process,):
+            some = chance.sample(list(halves[which]), k=4)
+            with working([station(line, folders[which], some)]) as (process,):
                 time.sleep(chance.uniform(0.9, 1.8))
                 landed += process.poll() is None
         print(f"{landed} at work")

@@ -193,3 +193,18 @@ def blob_of_release(line: Line, role: str) -> bytes:
         query = "SELECT data FROM releases JOIN blobs ON image = sha256 WHERE role = ?"
         (row,) = database.execute(query, (role,)).fetchall()
     return bytes(row[0])
+
+
+def test_the_same_line_over_the_network(result: dict[str, Any], tmp_path: Path) -> None:
+    """Two stations, each a program with its own certificate, and the authority as a service: the same counts."""
+    served_result = run_demo(tmp_path / "D", "--serve")
+    names = ("granted", "refunded", "shipped", "scrapped", "quarantined", "unused")
+    assert {name: served_result[name] for name in names} == {name: result[name] for name in names}
+    export = Path(served_result["export"])
+    certificates = [str(path) for path in sorted(export.glob("units/*/cert.pem"))]
+    assert len(certificates) == UNITS - BAD
+    verified = openssl("verify", "-CAfile", "root.pem", "-untrusted", "ca.pem", *certificates, cwd=export)
+    assert verified.count(": OK") == UNITS - BAD
+    for name in ("bench-1", "bench-2"):
+        told = (tmp_path / "D" / name / "station.log").read_text()
+        assert "PRIVATE KEY" not in told

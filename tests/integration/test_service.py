@@ -282,23 +282,6 @@ def test_a_body_of_a_gigabyte_is_not_read(service: Service) -> None:
         assert sent < 1 << 24, "the end of it was never waited for"
 
 
-def test_floods_are_held_back_and_others_go_on(service: Service) -> None:
-    service.enrol("the-flood")
-    asked = 4000
-    with tls_to(service, "flood") as flood, service.client(folder_of(service, "auditor")) as other:
-        flood.sendall(b"GET /v1/health HTTP/1.1\r\nhost: x\r\n\r\n" * (asked // 2))
-        flood.sendall(b"GET /v1/health HTTP/1.1\r\nhost: x\r\n\r\n" * (asked // 2 - 1))
-        assert other.get("/v1/health").status_code == 200
-        flood.sendall(b"GET /v1/health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
-        said = b""
-        while part := flood.recv(1 << 16):
-            said += part
-    answered = [said.count(b"HTTP/1.1 %d " % status) for status in (200, 429)]
-    assert sum(answered) == asked
-    assert answered[1] > 0, "more than it may"
-    assert said.count(b"retry-after: ") == answered[1]
-
-
 def test_metrics_and_log_tell_numbers_and_no_secrets(service: Service) -> None:
     with service.client(folder_of(service, "operator")) as client:
         text = client.get("/v1/metrics").text

@@ -1,4 +1,5 @@
-"""A client that takes for ever loses its connection, and nobody else waits for it. The limits are made short here."""
+"""A client that takes for ever loses its connection, one that asks for ever gets no answer but that, and nobody else
+waits for either. The limits are made short here."""
 
 import asyncio
 import contextlib
@@ -15,7 +16,7 @@ from imprint.service import listener
 from imprint.service.app import make_app
 from imprint.service.listener import Listener, bind, server_tls
 from imprint.service.measures import Measures
-from imprint.service.rates import Rates
+from imprint.service.rates import RATE, Rates
 from imprint.station.remote_authority import client_tls
 from production_line import PASSPHRASE, make_line
 from service_line import Service, serving
@@ -43,12 +44,14 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @contextlib.asynccontextmanager
-async def listening(workspace: Path, folder: Path) -> AsyncIterator["Door"]:
+async def listening(workspace: Path, folder: Path, rate: float = RATE) -> AsyncIterator["Door"]:
     with open_platform(workspace, lambda: PASSPHRASE, keys=SERVING) as platform:
         certs, key = workspace / "certs", workspace / "keys" / "service.pem"
         tls = server_tls(certs / "service.pem", key, lambda: PASSPHRASE, clients=certs / "access-ca.pem")
         bound = bind("127.0.0.1:0")
-        app = make_app(platform, rates=Rates(asyncio.get_running_loop().time), measures=Measures())
+        app = make_app(
+            platform, rates=Rates(asyncio.get_running_loop().time, rate=rate, burst=20 * rate), measures=Measures()
+        )
         server = await Listener(app, tls=tls, bound=bound).start()
         try:
             yield Door(bound.getsockname()[1], client_tls(folder, PASSPHRASE))
@@ -87,9 +90,9 @@ async def ends(reader: asyncio.StreamReader) -> bytes:
     return b""
 
 
-def run(enrolled: tuple[Path, Path], main: Any) -> None:
+def run(enrolled: tuple[Path, Path], main: Any, *, rate: float = RATE) -> None:
     async def work() -> None:
-        async with listening(*enrolled) as door:
+        async with listening(*enrolled, rate=rate) as door:
             await main(door)
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -172,3 +175,17 @@ def test_a_connection_that_is_used_stays(enrolled: tuple[Path, Path]) -> None:
         writer.close()
 
     run(enrolled, main)
+
+
+def test_a_flood_is_held_back(enrolled: tuple[Path, Path]) -> None:
+    async def main(door: Door) -> None:
+        reader, writer = await door.enter()
+        writer.write(HEALTH * 99 + HEALTH.replace(b"host: x", b"connection: close\r\nhost: x"))
+        said = await ends(reader)
+        answered = {status: said.count(b"HTTP/1.1 %d " % status) for status in (200, 429)}
+        assert answered[200] + answered[429] == 100
+        assert answered[200] >= 20, "a burst goes through"
+        assert answered[429] > 0
+        assert said.count(b"retry-after: ") == answered[429]
+
+    run(enrolled, main, rate=1)
