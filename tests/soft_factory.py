@@ -266,6 +266,7 @@ class Factory:
             loop.close()
         self._loops.clear()
         self.platform._kernel.close()
+        self.reader.store.close()
         self.platform._store.close()
 
     def reopen(self) -> None:

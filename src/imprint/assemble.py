@@ -279,6 +279,7 @@ class Platform:
         try:
             self.checkpoint()
         finally:
+            self.reader.store.close()  # first: the last to close empties the write-ahead log, and must be able to write
             self._store.close()
 
 

@@ -5,6 +5,7 @@ WAL with synchronous=FULL: a commit that returned survives a power cut. One writ
 """
 
 import sqlite3
+import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,6 +19,9 @@ from imprint.storage.statements import columns_of, insert_sql, select_sql, updat
 
 BUSY_SECONDS: Final = 30.0
 CACHED_STATEMENTS: Final = 256
+IDLE_READERS: Final = 8
+
+_File = tuple[int, int, int]  # inode, time of the last change, size
 
 
 class Database:
@@ -27,17 +31,39 @@ class Database:
         self._path = path
         self._read_only = read_only
         self._writer: sqlite3.Connection | None = None
+        self._readers: list[tuple[_File, sqlite3.Connection]] = []  # idle, each with the file that it has open
+        weakref.finalize(self, _close_all, self._readers)
 
     @contextmanager
     def reading(self) -> Iterator["SqlReading"]:
-        """A consistent view, on a connection of its own."""
+        """A consistent view, on a connection that nobody else uses meanwhile."""
         with database_errors(self._path):
-            connection = self._connect()
+            file, connection = self._reader()
             try:
                 connection.execute("BEGIN")
                 yield SqlReading(connection)
-            finally:
+                connection.execute("ROLLBACK")
+            except BaseException:
                 connection.close()
+                raise
+            if len(self._readers) < IDLE_READERS:
+                self._readers.append((file, connection))
+            else:
+                connection.close()
+
+    def _reader(self) -> tuple[_File, sqlite3.Connection]:
+        """An idle connection, or a new one: never one whose file somebody has replaced or rewritten since. (What is
+        decided goes to the write-ahead log; it reaches the file at times, and then a new connection costs little.)"""
+        stat = self._path.stat()
+        file = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
+        while True:
+            try:
+                known, connection = self._readers.pop()
+            except IndexError:
+                return file, self._connect()
+            if known == file:
+                return file, connection
+            connection.close()
 
     @contextmanager
     def writing(self) -> Iterator["SqlTransaction"]:
@@ -56,7 +82,8 @@ class Database:
                 raise
 
     def close(self) -> None:
-        """Close the writing connection."""
+        """Close all connections that are not in use."""
+        _close_all(self._readers)
         if self._writer is not None:
             self._writer.close()
             self._writer = None
@@ -76,6 +103,11 @@ class Database:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
         return connection
+
+
+def _close_all(readers: list[tuple[_File, sqlite3.Connection]]) -> None:
+    while readers:
+        readers.pop()[1].close()
 
 
 class SqlReading:

@@ -33,6 +33,44 @@ def database(factory: Factory) -> Iterator[Database]:
     found.close()
 
 
+def test_a_reader_that_is_used_again_sees_what_is_there_now(factory: Factory, tmp_path: Path) -> None:
+    """Also when the file was put in the place of the one that was read before."""
+    reading = Database(factory.database, read_only=True)
+    sizes = []
+    for _ in range(2):
+        factory.bench().claim(new_unit())
+        with reading.reading() as store:
+            sizes.append(store.size())
+    assert [size - sizes[0] for size in sizes] == [0, 1]
+    factory.stop()
+    reading.close()
+    older = tmp_path / "older.db"
+    older.write_bytes(factory.database.read_bytes())
+    factory.reopen()
+    with reading.reading() as store:
+        before = store.size()
+    factory.bench().claim(new_unit())
+    factory.stop()
+    older.replace(factory.database)
+    for name in ("-wal", "-shm"):
+        factory.database.with_name(factory.database.name + name).unlink(missing_ok=True)
+    with reading.reading() as store:
+        assert store.size() == before
+    reading.close()
+    factory.reopen()
+
+
+def test_readers_at_the_same_time_have_views_of_their_own(factory: Factory) -> None:
+    reading = Database(factory.database, read_only=True)
+    with reading.reading() as first:
+        size = first.size()
+        factory.bench().claim(new_unit())
+        with reading.reading() as second:
+            assert second.size() == size + 1
+        assert first.size() == size
+    reading.close()
+
+
 # --- without the rules ---
 
 

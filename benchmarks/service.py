@@ -1,0 +1,231 @@
+"""Certifications and whole units a second over keep-alive mutual TLS, from 8 clients on the machine that also serves.
+
+A certification is a request with a CSR answered with a certificate, durable and in the ledger. The clients are tasks of
+this process, each with a connection and an account of its own; what they cost in CPU is said, since they share the
+cores of the machine with the service. Beside them, in the same run: ``GET /v1/health``: TLS, HTTP and the door alone.
+
+Run: ``python -m benchmarks.service``.
+"""
+
+import asyncio
+import json
+import os
+import ssl
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import quantiles
+from typing import Final
+
+import psutil
+import uvloop
+
+from benchmarks.authority import PASSPHRASE, PRODUCT, ReadyUnit, ready_unit
+from imprint.assemble import Platform, open_platform
+from imprint.authority.access.account import Role
+from imprint.authority.production.commands import AddProduct, CreateLot
+from imprint.authority.production.product import Product
+from imprint.authority.releases.release import AddRelease
+from imprint.cli.account import invite_account
+from imprint.enrol import enrol
+from imprint.make_workspace import create
+from imprint.protocol.answers import Answer
+from imprint.protocol.codec import decode_answer, decode_package, encode_intention
+from imprint.protocol.intentions import Intention
+from imprint.protocol.port import LotPackage
+from imprint.station.remote_authority import client_tls
+from imprint.testing.soft_station import SoftStation
+
+CLIENTS: Final = 8
+ROUNDS: Final = 3
+UNITS: Final = 1600  # of each round
+WANTED: Final = 2000
+AIM: Final = 3000
+
+
+class WirePort:
+    """:class:`imprint.protocol.port.AuthorityPort` on one connection, as bare as a client can be."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+        self.seconds: list[float] = []
+
+    async def ask(self, request_id: str, intention: Intention) -> Answer:
+        """One request, one answer."""
+        body = encode_intention(intention)
+        return decode_answer(await self.send("PUT", f"/v1/station/{intention.kind}/{request_id}", body))
+
+    async def lot(self, lot: str) -> LotPackage:
+        """The lot's package."""
+        return decode_package(await self.send("GET", f"/v1/lots/{lot}/package"))
+
+    async def send(self, method: str, path: str, body: bytes = b"") -> bytes:
+        """The answer's body."""
+        began = time.perf_counter()
+        head = f"{method} {path} HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n\r\n"
+        self._writer.write(head.encode() + body)
+        told = await self._reader.readuntil(b"\r\n\r\n")
+        length = int(told.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+        answer = await self._reader.readexactly(length)
+        self.seconds.append(time.perf_counter() - began)
+        if not told.startswith(b"HTTP/1.1 200"):
+            raise AssertionError(answer)
+        return answer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rate:
+    """What a round gave: operations a second, the 99th percentile in ms, and both ends' CPU in cores."""
+
+    per_second: float
+    p99_ms: float
+    clients_cores: float
+    service_cores: float
+
+
+async def measured(
+    ports: Sequence[WirePort], service: psutil.Process, work: Callable[[WirePort, int], Awaitable[int]]
+) -> Rate:
+    """Let each client do its work at once; ``work`` gives how many operations it did."""
+    for port in ports:
+        port.seconds.clear()
+    began, own, others = time.perf_counter(), time.process_time(), sum(service.cpu_times()[:2])
+    done = await asyncio.gather(*(work(port, number) for number, port in enumerate(ports)))
+    took = time.perf_counter() - began
+    every = [second for port in ports for second in port.seconds]
+    return Rate(
+        per_second=sum(done) / took,
+        p99_ms=quantiles(every, n=100)[98] * 1000,
+        clients_cores=(time.process_time() - own) / took,
+        service_cores=(sum(service.cpu_times()[:2]) - others) / took,
+    )
+
+
+async def rounds(ports: Sequence[WirePort], service: psutil.Process) -> dict[str, list[Rate]]:
+    """All rounds of all kinds."""
+    package = await ports[0].lot("L")
+    found: dict[str, list[Rate]] = {"health": [], "certifications": [], "whole units": []}
+    for number in range(ROUNDS):
+        found["health"].append(await measured(ports, service, lambda port, _: healths(port)))
+        units = [ready_unit() for _ in range(UNITS)]
+        shares = [units[client::CLIENTS] for client in range(CLIENTS)]
+        stations = [SoftStation(port, package, prefix=f"c{number}-{at}") for at, port in enumerate(ports)]
+        fences = [
+            [(await station.claim(unit)).fence for unit in share]
+            for station, share in zip(stations, shares, strict=True)
+        ]
+
+        async def certify(
+            _: WirePort,
+            at: int,
+            stations: list[SoftStation] = stations,
+            shares: list[list[ReadyUnit]] = shares,
+            fences: list[list[int]] = fences,
+        ) -> int:
+            for unit, fence in zip(shares[at], fences[at], strict=True):
+                await stations[at].certify(unit, fence)
+            return len(shares[at])
+
+        found["certifications"].append(await measured(ports, service, certify))
+        more = [ready_unit() for _ in range(UNITS // 4)]
+
+        async def whole(port: WirePort, at: int, number: int = number, more: list[ReadyUnit] = more) -> int:
+            station = SoftStation(port, package, prefix=f"w{number}-{at}")
+            for unit in more[at::CLIENTS]:
+                await station.imprint(unit)
+            return len(more[at::CLIENTS])
+
+        found["whole units"].append(await measured(ports, service, whole))
+    return found
+
+
+async def healths(port: WirePort) -> int:
+    """TLS, HTTP and the door."""
+    for _ in range(200):
+        await port.send("GET", "/v1/health")
+    return 200
+
+
+def prepare(platform: Platform) -> None:
+    """A product, a release and a lot with room for every round."""
+    platform.command(AddProduct(definition=Product.from_yaml(PRODUCT, name="lamp").definition()))
+    image = platform.seal(os.urandom(2048), version="1.0.0", security_counter=1)
+    platform.command(AddRelease(product="lamp", role="production", image=image))
+    platform.command(
+        CreateLot(
+            lot="L",
+            product="lamp",
+            count=2 * UNITS * ROUNDS,
+            recipe=b"bench",
+            recipe_name="bench",
+            firmware="1.0.0+0",
+            diagnostic=None,
+        )
+    )
+
+
+async def measure(folder: Path, url: str, service: psutil.Process) -> dict[str, list[Rate]]:
+    """Connect the clients and let them work."""
+    host, _, number = url.removeprefix("https://").partition(":")
+
+    async def connect(tls: ssl.SSLContext) -> WirePort:
+        return WirePort(*await asyncio.open_connection(host, int(number), ssl=tls, limit=1 << 20))
+
+    ports = [await connect(client_tls(folder / f"client-{at}", PASSPHRASE)) for at in range(CLIENTS)]
+    return await rounds(ports, service)
+
+
+def main() -> None:
+    """Measure and print."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        create(folder / "ws", organization="Example", passphrase=PASSPHRASE, root_passphrase=PASSPHRASE)
+        with open_platform(folder / "ws", lambda: PASSPHRASE) as platform:
+            prepare(platform)
+            invitations = [invite_account(platform, f"client-{at}", Role.STATION) for at in range(CLIENTS)]
+        secret = folder / "passphrase"
+        secret.touch(mode=0o600)
+        secret.write_bytes(PASSPHRASE)
+        ports = ("--listen", "127.0.0.1:0", "--enrol", "127.0.0.1:0", "--json", "--passphrase-file", str(secret))
+        command = [sys.executable, "-m", "imprint", "-C", str(folder / "ws"), "serve", *ports]
+        with (folder / "log").open("w") as log:
+            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
+        try:
+            told = json.loads(process.stdout.readline() if process.stdout else "")
+            for at, invitation in enumerate(invitations):
+                while True:
+                    try:
+                        enrol(folder / f"client-{at}", told["enrol"], invitation, PASSPHRASE)
+                        break
+                    except Exception:  # strangers have few tries a second
+                        time.sleep(1)
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                found = runner.run(measure(folder, told["url"], psutil.Process(process.pid)))
+        finally:
+            process.terminate()
+            process.wait()
+    show(found)
+
+
+def show(found: dict[str, list[Rate]]) -> None:
+    """The best round of each kind, with the slowest beside it."""
+    for kind, rates in found.items():
+        best, worst = max(rates, key=_speed), min(rates, key=_speed)
+        print(
+            f"{kind:15} {best.per_second:7,.0f}/s, at worst {worst.per_second:7,.0f}/s; p99 {best.p99_ms:5.1f} ms; "
+            f"CPU: clients {best.clients_cores:.2f}, service {best.service_cores:.2f} cores"
+        )
+    print(f"wanted: {WANTED:,} certifications/s, aim {AIM:,}; whole units a quarter of that; p99 under 20 ms")
+
+
+def _speed(rate: Rate) -> float:
+    return rate.per_second
+
+
+if __name__ == "__main__":
+    main()
