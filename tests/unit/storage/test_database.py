@@ -42,8 +42,8 @@ def test_a_reader_that_is_used_again_sees_what_is_there_now(factory: Factory, tm
         with reading.reading() as store:
             sizes.append(store.size())
     assert [size - sizes[0] for size in sizes] == [0, 1]
-    factory.stop()
     reading.close()
+    factory.stop()
     older = tmp_path / "older.db"
     older.write_bytes(factory.database.read_bytes())
     factory.reopen()
