@@ -402,16 +402,21 @@ def open_factory(folder: Path, clock: SetClock) -> Factory:
     return Factory(folder=folder, clock=clock, platform=Platform(open_reader(folder), signers, clock))
 
 
-@contextmanager
-def copied_factory(template: Path, folder: Path) -> Iterator[Factory]:
-    """A factory in a copy of a template. At the end, whatever happened in it, tables and ledger agree."""
+def copy_workspace(template: Path, folder: Path) -> Path:
+    """A workspace like the template, to be changed."""
     folder.mkdir()
     for name in ("keys", "certs"):  # nothing writes there
         (folder / name).symlink_to(template / name)
     for name in ("imprint.toml", "imprint.db"):
         shutil.copyfile(template / name, folder / name)
     shutil.copytree(template / "ledger", folder / "ledger")
-    factory = open_factory(folder, SetClock())
+    return folder
+
+
+@contextmanager
+def copied_factory(template: Path, folder: Path) -> Iterator[Factory]:
+    """A factory in a copy of a template. At the end, whatever happened in it, tables and ledger agree."""
+    factory = open_factory(copy_workspace(template, folder), SetClock())
     try:
         yield factory
         factory.check()

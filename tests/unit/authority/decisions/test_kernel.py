@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import pytest
 from imprint.authority.decisions.changes import Change, ChangesOf, Insert
 from imprint.authority.decisions.kernel import CONFLICT, MAX_BATCH, MAX_ID, Ask, Committed, Kernel, changes_of
 from imprint.authority.decisions.outcome import REFUSED, Event, Moment, Outcome, Refusal
-from imprint.authority.decisions.transaction import Reading, Transaction
+from imprint.authority.decisions.transaction import Reading
 from imprint.authority.ledger.envelope import OpenedEntry, open_entry
 from imprint.clock import to_text
 from imprint.encoding import sha256_hex
@@ -25,6 +24,7 @@ from imprint.protocol.codec import encode_answer
 from imprint.protocol.refusals import Code
 from imprint.storage.database import Database
 from imprint.storage.schema import create_database
+from imprint.testing.stores import Break, BreakingStore
 from soft_factory import ORIGIN, SIGNERS, SetClock
 
 LEDGER = SIGNERS["ledger"]
@@ -63,29 +63,6 @@ def added(entry: OpenedEntry) -> list[Change]:
 ROOMS: dict[str, ChangesOf] = {ADDED: added, "thing.seen": lambda _: [], REFUSED: lambda _: []}
 
 
-class CountingStore:
-    """Counts a database's transactions, and fails them as it is told: ``before`` the commit, or ``after`` it (failed,
-    but persisted)."""
-
-    def __init__(self, path: Path) -> None:
-        self._database = Database(path)
-        self.reading = self._database.reading
-        self.close = self._database.close
-        self.fail: list[str] = []
-        self.commits = 0
-
-    @contextmanager
-    def writing(self) -> Iterator[Transaction]:
-        how = self.fail.pop(0) if self.fail else ""
-        with self._database.writing() as transaction:
-            yield transaction
-            if how == "before":
-                raise StorageError("broken before the commit")
-        self.commits += 1
-        if how == "after":
-            raise StorageError("broken after the commit")
-
-
 @dataclass
 class Bench:
     """A kernel on a database."""
@@ -94,7 +71,8 @@ class Bench:
     clock: SetClock = field(default_factory=SetClock)
 
     def __post_init__(self) -> None:
-        self.store = CountingStore(self.path)
+        self.database = Database(self.path)
+        self.store = BreakingStore(self.database)
         self.kernel = self.start()
 
     def start(self, store: Any = None) -> Kernel:
@@ -137,7 +115,7 @@ def bench(empty: Path, tmp_path: Path) -> Iterator[Bench]:
     made = Bench(path)
     yield made
     made.kernel.close()
-    made.store.close()
+    made.database.close()
 
 
 def done(answer: Answer) -> str:
@@ -206,8 +184,8 @@ def test_the_last_of_several_events_carries_the_request(bench: Bench) -> None:
 
 
 def test_no_answer_without_a_commit_and_nothing_is_left(bench: Bench) -> None:
-    bench.store.fail = ["before"]
-    with pytest.raises(StorageError, match="before"):
+    bench.store.break_next(Break.BEFORE)
+    with pytest.raises(StorageError, match="broke on purpose"):
         bench.add("x", id_="r")
     assert (bench.entries(), bench.things()) == ([], [])
     assert done(bench.add("x", id_="r")) == "x"
@@ -215,8 +193,8 @@ def test_no_answer_without_a_commit_and_nothing_is_left(bench: Bench) -> None:
 
 
 def test_failed_but_persisted_gives_the_same_bytes_when_asked_again(bench: Bench) -> None:
-    bench.store.fail = ["after"]
-    with pytest.raises(StorageError, match="after"):
+    bench.store.break_next(Break.AFTER)
+    with pytest.raises(StorageError, match="broke on purpose"):
         bench.add("x", id_="r")
     (entry,) = bench.entries()
     bench.clock.now = bench.clock.now.replace(year=2031)
@@ -316,7 +294,7 @@ def test_what_waits_together_shares_a_transaction(bench: Bench) -> None:
     go()
     for future in futures:
         future.result(PATIENCE_S)
-    assert bench.store.commits == 2
+    assert bench.store.writes == 2
     assert [entry.private["name"] for entry in bench.entries()] == ["gate", *map(str, range(50))]
 
 
@@ -325,7 +303,7 @@ def test_a_batch_has_a_most(bench: Bench) -> None:
     go()
     for future in futures:
         future.result(PATIENCE_S)
-    assert bench.store.commits == 3
+    assert bench.store.writes == 3
 
 
 @pytest.mark.parametrize("bug", [ZeroDivisionError("a bug"), ConflictError("spoiled"), KeyboardInterrupt()])
@@ -359,12 +337,12 @@ def test_a_change_that_the_database_refuses_spoils_no_other(bench: Bench) -> Non
 
 def test_a_batch_whose_commit_fails_is_decided_one_by_one(bench: Bench) -> None:
     """Whether or not the batch persisted, each request is decided once."""
-    for how, prefix in (("before", "b"), ("after", "a")):
+    for how, prefix in ((Break.BEFORE, "b"), (Break.AFTER, "a")):
         gate = threading.Event()
         bench.kernel.submit(ask(f"gate-{prefix}", gate=gate))
         names = [f"{prefix}{number}" for number in range(5)]
         futures = [bench.kernel.submit(ask(name)) for name in names]
-        bench.store.fail = [how]
+        bench.store.break_next(how)
         gate.set()
         results = [future.result(PATIENCE_S).result for future in futures]
         assert results == [Done(state=name) for name in names]
@@ -407,7 +385,7 @@ def test_a_kernel_that_nobody_closed_keeps_no_process_alive(bench: Bench) -> Non
     assert thread.daemon
     bench.kernel.close()
     assert not thread.is_alive()
-    assert bench.store.commits == 0, "nothing was asked, so nothing was written"
+    assert bench.store.writes == 0, "nothing was asked, so nothing was written"
 
 
 def test_close_finishes_what_is_queued_and_takes_no_more(bench: Bench) -> None:
