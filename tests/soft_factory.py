@@ -48,6 +48,7 @@ from imprint.storage.tile_folder import TileFolder
 from imprint.storage.workspace import KEY_NAMES, settings_text
 from imprint.testing.soft_station import RefusedHere, SoftStation, observations
 from imprint.testing.soft_unit import SoftUnit, new_key
+from imprint.testing.stores import BreakingStore
 
 ORIGIN = "example.com/ledger"
 START = datetime(2026, 11, 21, 11, 37, 7, 123000, tzinfo=UTC)
@@ -237,6 +238,10 @@ class Factory:
         self.reopen()
         return copy
 
+    def breaking_store(self) -> BreakingStore:
+        """The authority's store, which from now on breaks as it is told; until it is started again."""
+        return break_store(self.platform)
+
     def stop(self) -> None:
         """As when the process ends without a word: no checkpoint is made."""
         for loop in self._loops:
@@ -394,6 +399,12 @@ class Bench:
         result = self.must(intention).result
         assert isinstance(result, Done)
         return result.state
+
+
+def break_store(platform: Platform) -> BreakingStore:
+    """Put a store that breaks as it is told between a platform's kernel and its database."""
+    platform._kernel._store = store = BreakingStore(platform._store)
+    return store
 
 
 def open_factory(folder: Path, clock: SetClock) -> Factory:

@@ -26,7 +26,7 @@ from imprint.testing.stores import BreakingStore
 from imprint.testing.virtual_time import VirtualTime, WallClock
 from imprint.testing.wire import Passage, Wire
 from rules_check import Heard, broken_rules
-from soft_factory import RECIPE, SIGNERS, copy_workspace
+from soft_factory import RECIPE, SIGNERS, break_store, copy_workspace
 
 LOT: Final = "lot-w"
 LEASE_S: Final = 3600.0
@@ -220,8 +220,7 @@ def wired_line(template: Path, folder: Path, loop: asyncio.Runner, *, count: int
     platform = Platform(open_reader(folder), SIGNERS, clock)
     pinned = {"recipe": RECIPE, "recipe_name": "typical.yaml", "firmware": "1.0.0+0", "diagnostic": None}
     platform.command(CreateLot(lot=LOT, product="lamp", count=count, **pinned))  # type: ignore[arg-type]
-    store = BreakingStore(platform._store)
-    platform._kernel._store = store
+    store = break_store(platform)
     with ExitStack() as stack:
         stack.callback(platform.close)
         yield WiredLine(folder=folder, platform=platform, store=store, clock=clock, heard=[], wires=[], _open=stack)
