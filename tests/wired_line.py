@@ -155,15 +155,26 @@ class WiredLine:
 
     async def station(self, name: str, passages: Passages, *, journal: str = "") -> WiredStation:
         """A station behind a wire; another ``journal`` than its own is as if it had lost it."""
-        door = Tap(name, self.platform.station(name), self.heard)
+        wire = self._wire(name, passages)
+        kept = self._open.enter_context(open_journal(self.folder / f"{journal or name}.journal"))
+        return WiredStation(journal or name, wire, await wire.lot(LOT), kept)
 
+    async def soft_station(self, name: str, passages: Passages, *, lot: str) -> SoftStation:
+        """A station that is only its questions, behind a wire."""
+        wire = self._wire(name, passages)
+        return SoftStation(wire, await wire.lot(lot), prefix=name)
+
+    def _wire(self, name: str, passages: Passages) -> Wire:
         def passage(request_id: str) -> Passage:
             return BRIEF if self.calm_now else passages(request_id)
 
-        wire = Wire(door, passage)
-        self.wires.append(wire)
-        kept = self._open.enter_context(open_journal(self.folder / f"{journal or name}.journal"))
-        return WiredStation(journal or name, wire, await door.lot(LOT), kept)
+        self.wires.append(Wire(Tap(name, self.platform.station(name), self.heard), passage))
+        return self.wires[-1]
+
+    def add_lot(self, lot: str, *, count: int) -> None:
+        """A lot of the template's product."""
+        pinned = {"recipe": RECIPE, "recipe_name": "typical.yaml", "firmware": "1.0.0+0", "diagnostic": None}
+        self.platform.command(CreateLot(lot=lot, product="lamp", count=count, **pinned))  # type: ignore[arg-type]
 
     async def quiet(self) -> None:
         """Until all that is under way has arrived."""
@@ -218,12 +229,13 @@ def wired_line(template: Path, folder: Path, loop: asyncio.Runner, *, count: int
     copy_workspace(template, folder)
     clock = WallClock(loop.get_loop())
     platform = Platform(open_reader(folder), SIGNERS, clock)
-    pinned = {"recipe": RECIPE, "recipe_name": "typical.yaml", "firmware": "1.0.0+0", "diagnostic": None}
-    platform.command(CreateLot(lot=LOT, product="lamp", count=count, **pinned))  # type: ignore[arg-type]
     store = break_store(platform)
     with ExitStack() as stack:
         stack.callback(platform.close)
-        yield WiredLine(folder=folder, platform=platform, store=store, clock=clock, heard=[], wires=[], _open=stack)
+        line = WiredLine(folder=folder, platform=platform, store=store, clock=clock, heard=[], wires=[], _open=stack)
+        line.add_lot(LOT, count=count)
+        store.writes = 0
+        yield line
 
 
 async def whole_lot(line: WiredLine, passages: Passages, *, same_taker: bool = False) -> None:
