@@ -269,8 +269,9 @@ def _identities(database: sqlite3.Connection) -> Iterator[str]:
         for row in database.execute(f"SELECT {column}, count(*) FROM certificates GROUP BY {column}"):
             if row[-1] > 1:
                 yield f"{column} {row[0]} has {row[-1]} certificates"
-    query = "SELECT serial FROM units WHERE certificate NOT IN (SELECT certificate FROM certificates)"
-    yield from (f"the certificate of {row[0]} is not in its table" for row in database.execute(query))
+    query = "SELECT serial FROM units WHERE certificate IS NOT NULL AND certificate NOT IN "
+    for row in database.execute(f"{query} (SELECT certificate FROM certificates)"):
+        yield f"the certificate of {row[0]} is not in its table"
 
 
 def _evidence(database: sqlite3.Connection, story: Story) -> Iterator[str]:

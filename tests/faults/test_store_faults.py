@@ -3,16 +3,15 @@ breaks is that of several requests; stations ask again, and every unit is finish
 
 import random
 import shutil
-from collections.abc import Iterable, Sequence
-from concurrent.futures import Future
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
-from imprint.authority.decisions.kernel import Ask, Committed, Kernel
 from imprint.testing.stores import Break
 from imprint.testing.wire import Passage
 from production_line import LONG, seed_of_today
+from rule_mutants import reply_anyway
 from wired_line import COUNT, Passages, calm, virtual_loop, whole_lot, wired_line
 
 MOST_WRITES = 200
@@ -80,21 +79,11 @@ def test_many_writes_may_break(factory_template: Path, tmp_path: Path, how: Brea
         assert wrong == [], f"IMPRINT_SEED={seed}"
 
 
-def reply_first(kernel: Kernel, batch: Sequence[tuple[Ask, "Future[Committed]"]]) -> None:
-    """The mutant: it replies, and then it commits."""
-    try:
-        with kernel._store.writing() as transaction:
-            for ask, future in batch:
-                future.set_result(kernel._decide(transaction, ask))
-    except Exception:
-        return
-
-
 def test_an_authority_that_replies_before_it_commits_is_found_out(
     factory_template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The negative control: the first write breaks before it is kept."""
-    monkeypatch.setattr(Kernel, "_settle", reply_first)
+    reply_anyway(monkeypatch)
     wrong, _ = broken_at(factory_template, tmp_path / "line", [1], Break.BEFORE, calm)
     print(*wrong, sep="\n")
     assert any("with a receipt, and it is not in the ledger" in one for one in wrong)

@@ -8,21 +8,14 @@ import random
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from imprint.authority.decisions.outcome import Moment
-from imprint.authority.decisions.transaction import Reading
-from imprint.authority.production import certify, complete, permit
-from imprint.authority.production.catalogue import Catalogue
-from imprint.authority.production.claim import latest_unit
-from imprint.authority.production.held_unit import HeldUnit, Request, hold
-from imprint.authority.production.life_cycle import Move
 from imprint.testing.wire import MISHAPS, Passage, Weather
 from production_line import LONG, seed_of_today
+from rule_mutants import without_fence
 from wired_line import BRIEF, COUNT, LEASE_S, Passages, messages, virtual_loop, whole_lot, wired_line
 
 GIVES_UP_S = 126.2  # a station, after its last attempt
@@ -91,17 +84,6 @@ def sweep(template: Path, folder: Path, chosen: Iterable[Point]) -> Iterator[str
         yield from (f"{point}: {one}" for one in wrong)
 
 
-def without_fence(
-    catalogue: Catalogue, moment: Moment, store: Reading, request: Request, move: Move, **settings: Any
-) -> HeldUnit:
-    """The mutant: whoever asks holds the unit."""
-    row = latest_unit(store, request.hardware_id)
-    if row is None:
-        return hold(catalogue, moment, store, request, move, **settings)
-    anyone, anytime = replace(moment, actor=row["station"]), replace(request, fence=row["fence"])
-    return hold(catalogue, anyone, store, anytime, move, **settings)
-
-
 def test_some_messages_meet_with_mishaps(factory_template: Path, tmp_path: Path) -> None:
     seed = seed_of_today()
     print(f"seed {seed}")
@@ -136,8 +118,7 @@ def test_an_authority_without_a_fence_is_found_out(
 ) -> None:
     """The negative control: messages of each kind do harm when they are late, but for claims, which need no fence, and
     completions, which answer a challenge."""
-    for room in (certify, permit, complete):
-        monkeypatch.setattr(room, "hold", without_fence)
+    without_fence(monkeypatch)
     chosen = [point for point in points() if point.message.startswith("east") and "s into" in point.mishap]
     chosen = [point for point in chosen if point.passage.arrivals[0] - chosen[0].passage.arrivals[0] < 2]
     wrong = list(sweep(factory_template, tmp_path, chosen))
