@@ -255,6 +255,7 @@ async def whole_lot(line: WiredLine, passages: Passages, *, same_taker: bool = F
         await asyncio.gather(*(line.take_over(unit, taker) for unit, _, taker, _ in left))
     await line.quiet()
     line.calm_now = True
+    line.clock.set_right()
     for unit, station, _, _ in left:
         await station.work(unit)
     for unit, _, taker, _ in jobs:

@@ -61,13 +61,18 @@ class WallClock:
     def __init__(self, loop: asyncio.AbstractEventLoop, *, start: datetime = START) -> None:
         self._loop = loop
         self._start = start
+        self._off = timedelta()
 
     def __call__(self) -> datetime:
-        return self._start + timedelta(seconds=self._loop.time())
+        return self._start + self._off + timedelta(seconds=self._loop.time())
 
     def jump(self, by: timedelta) -> None:
         """Set the clock forward or back."""
-        self._start += by
+        self._off += by
+
+    def set_right(self) -> None:
+        """Take all jumps back."""
+        self._off = timedelta()
 
 
 class _Skipping(selectors.DefaultSelector):
