@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -72,6 +73,11 @@ class Line:
         """The command that imprints these units."""
         fixtures = [text for unit in units for text in ("--fixture", str(self.bench / str(unit)))]
         return self.command("station", "run", "--lot", LOT, "--station", name, "--json", *fixtures, *options)
+
+
+def seed_of_today() -> int:
+    """``IMPRINT_SEED`` repeats a run."""
+    return int(os.environ.get("IMPRINT_SEED", time.time_ns() % 1_000_000))
 
 
 def make_line(folder: Path, *, count: int, serials: bytes = b"{made: SN-}") -> Line:

@@ -51,6 +51,7 @@ from imprint.storage.tile_folder import TileFolder
 from imprint.storage.workspace import KEY_NAMES, settings_text
 from imprint.testing.soft_station import RefusedHere, SoftStation, observations
 from imprint.testing.soft_unit import SoftUnit, new_key
+from imprint.testing.stores import BreakingStore
 
 ORIGIN = "example.com/ledger"
 START = datetime(2026, 11, 21, 11, 37, 7, 123000, tzinfo=UTC)
@@ -260,6 +261,10 @@ class Factory:
         self.reopen()
         return copy
 
+    def breaking_store(self) -> BreakingStore:
+        """The authority's store, which from now on breaks as it is told; until it is started again."""
+        return break_store(self.platform)
+
     def stop(self) -> None:
         """As when the process ends without a word: no checkpoint is made."""
         for loop in self._loops:
@@ -421,22 +426,33 @@ class Bench:
         return result.state
 
 
+def break_store(platform: Platform) -> BreakingStore:
+    """Put a store that breaks as it is told between a platform's kernel and its database."""
+    platform._kernel._store = store = BreakingStore(platform._store)
+    return store
+
+
 def open_factory(folder: Path, clock: SetClock) -> Factory:
     """A platform on an existing workspace, with the signers of this module."""
     signers = {name: SIGNERS[name] for name in KEY_NAMES}
     return Factory(folder=folder, clock=clock, platform=Platform(open_reader(folder), signers, clock))
 
 
-@contextmanager
-def copied_factory(template: Path, folder: Path) -> Iterator[Factory]:
-    """A factory in a copy of a template. At the end, whatever happened in it, tables and ledger agree."""
+def copy_workspace(template: Path, folder: Path) -> Path:
+    """A workspace like the template, to be changed."""
     folder.mkdir()
     for name in ("keys", "certs"):  # nothing writes there
         (folder / name).symlink_to(template / name)
     for name in ("imprint.toml", "imprint.db"):
         shutil.copyfile(template / name, folder / name)
     shutil.copytree(template / "ledger", folder / "ledger")
-    factory = open_factory(folder, SetClock())
+    return folder
+
+
+@contextmanager
+def copied_factory(template: Path, folder: Path) -> Iterator[Factory]:
+    """A factory in a copy of a template. At the end, whatever happened in it, tables and ledger agree."""
+    factory = open_factory(copy_workspace(template, folder), SetClock())
     try:
         yield factory
         factory.check()

@@ -50,7 +50,7 @@ from imprint.authority.releases import entries as release_entries
 from imprint.authority.releases.release import AddRelease, AddReleaseRule
 from imprint.authority.releases.seal import seal
 from imprint.clock import Clock, system_clock
-from imprint.errors import InputError, LedgerError, RefusedError, WorkspaceError
+from imprint.errors import InputError, LedgerError, RefusedError, StorageError, WorkspaceError
 from imprint.formats.checkpoint import SignedCheckpoint, open_checkpoint
 from imprint.formats.note import VerifierKey, parse_vkey
 from imprint.formats.x509 import certificate_number
@@ -238,10 +238,14 @@ class Platform:
         )
 
     def command(self, command: Command) -> str:
-        """Decide an owner's command; the state that it led to. Raises :class:`RefusedError`."""
+        """Decide an owner's command; the state that it led to. Raises :class:`RefusedError`, and :class:`StorageError`
+        when the outcome is unknown."""
         request_id = secrets.token_hex(16)
         ask = Ask(actor=OWNER, request_id=request_id, body=repr(command).encode(), request=command)
-        result = self._kernel.decide(ask).result
+        try:
+            result = self._kernel.decide(ask).result
+        except StorageError:  # the commit may have failed after it was kept: the same ID gets the same decision
+            result = self._kernel.decide(ask).result
         if isinstance(result, Refused):
             raise RefusedError(result.message, code=result.code, next_step=result.next_step)
         if not isinstance(result, Done):

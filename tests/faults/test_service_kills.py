@@ -8,10 +8,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from test_station_kills import seed_of_today
-
 from line_check import disagreements
-from production_line import IMPRINT, LONG, Line, make_line, run, served, statuses, units_of
+from production_line import IMPRINT, LONG, Line, make_line, run, seed_of_today, served, statuses, units_of
 from service_line import command, serving
 
 GOOD = {"complete", "already-complete"}

@@ -1,6 +1,5 @@
 """``kill -9`` of the station, its authority in the same process, at random moments; then one undisturbed run."""
 
-import os
 import random
 import sqlite3
 import subprocess
@@ -13,7 +12,7 @@ from pathlib import Path
 from hasty_authority import HASTY
 
 from line_check import answered, disagreements
-from production_line import IMPRINT, LONG, Line, make_line, run, served, statuses
+from production_line import IMPRINT, LONG, Line, make_line, run, seed_of_today, served, statuses
 
 AT_ONCE = 6
 START_S = 1.5  # about what a station takes to its first question
@@ -76,11 +75,6 @@ def kill_once(line: Line, command: Sequence[str], chance: random.Random, anywher
 
 def size_of(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
-
-
-def seed_of_today() -> int:
-    """``IMPRINT_SEED`` repeats a run."""
-    return int(os.environ.get("IMPRINT_SEED", time.time_ns() % 1_000_000))
 
 
 def test_no_kill_loses_a_unit_or_makes_a_second_one(tmp_path: Path) -> None:

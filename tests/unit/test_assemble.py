@@ -21,6 +21,7 @@ from imprint.errors import (
     WorkspaceError,
 )
 from imprint.make_workspace import create
+from imprint.testing.stores import Break
 from imprint.verify_ledger import verify_ledger
 from soft_factory import Factory, new_unit
 
@@ -141,6 +142,24 @@ def test_a_refusal_is_an_error_for_its_owner(factory: Factory) -> None:
     with pytest.raises(RefusedError) as caught:
         factory.platform.command(CloseLot(lot="lot-x", checkpoint=b""))
     assert (caught.value.code, bool(caught.value.next_step)) == ("unknown-lot", True)
+
+
+@pytest.mark.parametrize("how", list(Break))
+def test_a_command_is_decided_once_when_its_commit_fails(factory: Factory, how: Break) -> None:
+    before, store = factory.size(), factory.breaking_store()
+    store.break_next(how)
+    factory.add_lot("lot-x")
+    assert [entry.type for entry in factory.entries(before)] == ["lot.created"]
+
+
+@pytest.mark.parametrize(("how", "kept"), [(Break.BEFORE, 0), (Break.AFTER, 1)])
+def test_a_command_whose_outcome_stays_unknown_is_an_error(factory: Factory, how: Break, kept: int) -> None:
+    before, store = factory.size(), factory.breaking_store()
+    store.break_at(1, how)
+    store.break_at(2, how)
+    with pytest.raises(StorageError, match="broke on purpose"):
+        factory.add_lot("lot-x")
+    assert factory.size() == before + kept
 
 
 def test_stations_have_names_of_their_own(factory: Factory) -> None:

@@ -1,7 +1,7 @@
 """The station's journal: an append-only file that makes a killed station go on where it was.
 
 Every entry is on the disk before the call that adds it returns. One process holds a journal at a time. A last line that
-was cut off by a crash was never acted on, and is cut away; any other damage is an error that names the line.
+was torn by a crash or a power cut was never acted on, and is cut away; other damage is an error that names the line.
 """
 
 import fcntl
@@ -65,7 +65,7 @@ class Journal:
     def _read(self) -> None:
         with os.fdopen(os.dup(self._descriptor), "rb", buffering=_READ_SIZE) as file:
             for line in file:
-                if not line.endswith(b"\n"):
+                if _is_torn(line) and next(file, None) is None:  # the last one
                     break
                 self._take(line.removesuffix(b"\n"))
                 self._size += len(line)
@@ -117,6 +117,12 @@ def _locked(path: Path, descriptor: int) -> Journal:
         raise StorageError(
             f"the journal cannot be read: {problem.strerror}", subject=str(path), next_step=_CHECK_FOLDER
         ) from problem
+
+
+def _is_torn(line: bytes) -> bool:
+    """Cut off by a crash, or by a power cut that kept the end and not what is before it: that reads as zeros, which no
+    entry has in it."""
+    return not line.endswith(b"\n") or b"\0" in line
 
 
 def _sync_folder(folder: Path) -> None:

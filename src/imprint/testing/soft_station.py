@@ -37,45 +37,19 @@ class SoftStation:
 
     async def claim(self, unit: SoftUnit, *, run: str = "run", serial: str | None = None) -> Claimed:
         """Claim; raises :class:`RefusedHere`."""
-        intention = ClaimUnit(lot=self.package.lot, run=run, hardware_id=unit.hardware_id.hex(), scanned_serial=serial)
-        return _expect(Claimed, await self.ask(intention))
+        return expect(Claimed, await self.ask(self.claiming(unit, run=run, serial=serial)))
 
     async def certify(self, unit: SoftUnit, fence: int) -> Certified:
         """Certify the unit's key."""
-        intention = CertifyKey(
-            lot=self.package.lot,
-            hardware_id=unit.hardware_id.hex(),
-            fence=fence,
-            origin=KeyOrigin(self.package.key_origin),
-            csr=unit.csr(),
-        )
-        return _expect(Certified, await self.ask(intention))
+        return expect(Certified, await self.ask(self.certifying(unit, fence)))
 
     async def permit(self, unit: SoftUnit, fence: int, action: Action = Action.LOCK_DEBUG) -> Permitted:
         """Ask for a permit, having seen what should be seen."""
-        seen = {"hardware-id": unit.hardware_id.hex(), "firmware": parse(self.package.firmware).image_hash.hex()}
-        intention = PermitStep(
-            lot=self.package.lot,
-            hardware_id=unit.hardware_id.hex(),
-            fence=fence,
-            action=action,
-            observed=observations(seen),
-        )
-        return _expect(Permitted, await self.ask(intention))
+        return expect(Permitted, await self.ask(self.permitting(unit, fence, action)))
 
     async def complete(self, unit: SoftUnit, fence: int, challenge: bytes) -> Completed:
         """Bring the evidence."""
-        statement, signature = unit.prove(challenge)
-        intention = CompleteUnit(
-            lot=self.package.lot,
-            hardware_id=unit.hardware_id.hex(),
-            fence=fence,
-            statement=statement,
-            signature=signature,
-            observed=observations({"debug": "locked", "self-test": "passed"}),
-            measurements=(),
-        )
-        return _expect(Completed, await self.ask(intention))
+        return expect(Completed, await self.ask(self.completing(unit, fence, challenge)))
 
     async def imprint(self, unit: SoftUnit, *, run: str = "run", serial: str | None = None) -> Completed:
         """The whole way."""
@@ -84,6 +58,41 @@ class SoftStation:
         self.load(unit, certified.certificate)
         permitted = await self.permit(unit, claimed.fence)
         return await self.complete(unit, claimed.fence, permitted.challenge)
+
+    def claiming(self, unit: SoftUnit, *, run: str = "run", serial: str | None = None) -> ClaimUnit:
+        """The intention to claim."""
+        hardware_id = unit.hardware_id.hex()
+        return ClaimUnit(lot=self.package.lot, run=run, hardware_id=hardware_id, scanned_serial=serial)
+
+    def certifying(self, unit: SoftUnit, fence: int) -> CertifyKey:
+        """The intention to certify the unit's key."""
+        origin = KeyOrigin(self.package.key_origin)
+        hardware_id = unit.hardware_id.hex()
+        return CertifyKey(lot=self.package.lot, hardware_id=hardware_id, fence=fence, origin=origin, csr=unit.csr())
+
+    def permitting(self, unit: SoftUnit, fence: int, action: Action = Action.LOCK_DEBUG) -> PermitStep:
+        """The intention to act, after seeing what should be seen."""
+        seen = {"hardware-id": unit.hardware_id.hex(), "firmware": parse(self.package.firmware).image_hash.hex()}
+        return PermitStep(
+            lot=self.package.lot,
+            hardware_id=unit.hardware_id.hex(),
+            fence=fence,
+            action=action,
+            observed=observations(seen),
+        )
+
+    def completing(self, unit: SoftUnit, fence: int, challenge: bytes) -> CompleteUnit:
+        """The intention to complete, with the unit's statement over the challenge."""
+        statement, signature = unit.prove(challenge)
+        return CompleteUnit(
+            lot=self.package.lot,
+            hardware_id=unit.hardware_id.hex(),
+            fence=fence,
+            statement=statement,
+            signature=signature,
+            observed=observations({"debug": "locked", "self-test": "passed"}),
+            measurements=(),
+        )
 
     def load(self, unit: SoftUnit, certificate: bytes) -> None:
         """Write certificate and firmware into the unit."""
@@ -104,7 +113,8 @@ def observations(seen: dict[str, str]) -> tuple[Observation, ...]:
     )
 
 
-def _expect(kind: type[T], answer: Answer) -> T:
+def expect(kind: type[T], answer: Answer) -> T:
+    """The result, if it is of this kind; :class:`RefusedHere` for a refusal."""
     if isinstance(answer.result, Refused):
         raise RefusedHere(answer.result)
     if not isinstance(answer.result, kind):

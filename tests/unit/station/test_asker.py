@@ -12,10 +12,10 @@ from imprint.protocol.answers import Answer, Receipt, Result
 from imprint.protocol.codec import encode_intention
 from imprint.protocol.intentions import ClaimUnit, Intention
 from imprint.protocol.port import LotPackage
-from imprint.station import asker as asker_module
 from imprint.station.asker import Asker
 from imprint.station.journal import Journal, open_journal
 from imprint.station.journal_entry import RunStarted
+from imprint.testing.virtual_time import VirtualTime
 
 STARTED = RunStarted(run="r", lot="L", hardware_id="01020304", fixture="0", time=TIME)
 RECEIPT = Receipt(leaf="00" * 32, time=TIME, signature=b"s" * 64)
@@ -45,13 +45,10 @@ class Authority:
         raise AssertionError("not asked here")
 
 
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asker_module, "_PAUSES_S", (0.0, 0.0, 0.0))
-
-
 def ask(journal: Journal, authority: Authority, intention: Intention, step: str = "claim") -> Result:
-    return asyncio.run(Asker(run="r", port=authority, journal=journal).ask(step, intention))
+    """In virtual time: no pause and no patience is waited for."""
+    with asyncio.Runner(loop_factory=VirtualTime) as loop:
+        return loop.run(Asker(run="r", port=authority, journal=journal).ask(step, intention))
 
 
 def test_the_body_is_journalled_before_it_is_sent(tmp_path: Path) -> None:
@@ -98,18 +95,20 @@ def test_a_lost_answer_is_asked_for_again_at_once(tmp_path: Path) -> None:
     assert len(set(authority.asked)) == 1
 
 
-def test_an_authority_that_hangs_is_an_unknown_outcome(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asker_module, "_PATIENCE_S", 0.01)
+def test_an_authority_that_hangs_is_an_unknown_outcome(tmp_path: Path) -> None:
+    asked_at: list[float] = []
 
     class Hanging(Authority):
         async def ask(self, request_id: str, intention: Intention) -> Answer:
-            await asyncio.sleep(60)
+            asked_at.append(asyncio.get_running_loop().time())
+            await asyncio.sleep(3600)
             raise AssertionError("nobody waits so long")
 
     with open_journal(tmp_path / "j") as journal:
         journal.append(STARTED)
         with pytest.raises(StorageError, match="outcome is unknown"):
             ask(journal, Hanging(), claim())
+    assert asked_at == pytest.approx([0, 30.2, 61.2, 96.2])
 
 
 def test_other_errors_of_the_port_are_not_swallowed(tmp_path: Path) -> None:

@@ -73,6 +73,27 @@ def test_a_crash_at_any_byte_loses_only_the_torn_line(tmp_path_factory: pytest.T
     assert path.read_bytes() == b"".join(LINES)
 
 
+@given(start=st.integers(0, len(LINES[-1]) - 2), size=st.integers(1, 600))
+def test_a_power_cut_may_leave_a_hole_in_the_last_line(
+    tmp_path_factory: pytest.TempPathFactory, start: int, size: int
+) -> None:
+    path = tmp_path_factory.mktemp("hole") / "j"
+    last = LINES[-1]
+    hole = bytes(min(size, len(last) - 1 - start))
+    path.write_bytes(b"".join(LINES[:-1]) + last[:start] + hole + last[start + len(hole) :])
+    with open_journal(path) as journal:
+        journal.append(ENTRIES[-1])
+    assert path.read_bytes() == b"".join(LINES)
+
+
+def test_a_hole_in_any_other_line_is_told(tmp_path: Path) -> None:
+    data = b"".join(LINES)
+    (tmp_path / "j").write_bytes(data[:20] + bytes(5) + data[25:])
+    with pytest.raises(FormatError, match="damaged"), open_journal(tmp_path / "j"):
+        pass
+    assert (tmp_path / "j").stat().st_size == len(data)
+
+
 @given(where=st.integers(min_value=0, max_value=len(b"".join(LINES)) - 1), bit=st.integers(0, 7))
 def test_any_flipped_bit_is_told_with_its_line(tmp_path_factory: pytest.TempPathFactory, where: int, bit: int) -> None:
     path = tmp_path_factory.mktemp("flip") / "j"

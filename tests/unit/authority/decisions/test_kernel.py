@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import pytest
 from imprint.authority.decisions.changes import Change, ChangesOf, Insert
 from imprint.authority.decisions.kernel import CONFLICT, MAX_BATCH, MAX_ID, Ask, Committed, Kernel, changes_of
 from imprint.authority.decisions.outcome import REFUSED, Event, Moment, Outcome, Refusal
-from imprint.authority.decisions.transaction import Reading, Transaction
+from imprint.authority.decisions.transaction import Reading
 from imprint.authority.ledger.envelope import OpenedEntry, open_entry
 from imprint.clock import to_text
 from imprint.encoding import sha256_hex
@@ -25,6 +24,7 @@ from imprint.protocol.codec import encode_answer
 from imprint.protocol.refusals import Code
 from imprint.storage.database import Database
 from imprint.storage.schema import create_database
+from imprint.testing.stores import Break, BreakingStore
 from soft_factory import ORIGIN, SIGNERS, SetClock
 
 LEDGER = SIGNERS["ledger"]
@@ -63,29 +63,6 @@ def added(entry: OpenedEntry) -> list[Change]:
 ROOMS: dict[str, ChangesOf] = {ADDED: added, "thing.seen": lambda _: [], REFUSED: lambda _: []}
 
 
-class CountingStore:
-    """Counts a database's transactions, and fails them as it is told: ``before`` the commit, or ``after`` it (failed,
-    but persisted)."""
-
-    def __init__(self, path: Path) -> None:
-        self._database = Database(path)
-        self.reading = self._database.reading
-        self.close = self._database.close
-        self.fail: list[str] = []
-        self.commits = 0
-
-    @contextmanager
-    def writing(self) -> Iterator[Transaction]:
-        how = self.fail.pop(0) if self.fail else ""
-        with self._database.writing() as transaction:
-            yield transaction
-            if how == "before":
-                raise StorageError("broken before the commit")
-        self.commits += 1
-        if how == "after":
-            raise StorageError("broken after the commit")
-
-
 @dataclass
 class Bench:
     """A kernel on a database."""
@@ -94,7 +71,8 @@ class Bench:
     clock: SetClock = field(default_factory=SetClock)
 
     def __post_init__(self) -> None:
-        self.store = CountingStore(self.path)
+        self.database = Database(self.path)
+        self.store = BreakingStore(self.database)
         self.kernel = self.start()
 
     def start(self, store: Any = None) -> Kernel:
@@ -143,7 +121,7 @@ def bench(empty: Path, tmp_path: Path) -> Iterator[Bench]:
     made = Bench(path)
     yield made
     made.kernel.close()
-    made.store.close()
+    made.database.close()
 
 
 def done(answer: Answer) -> str:
@@ -212,8 +190,8 @@ def test_the_last_of_several_events_carries_the_request(bench: Bench) -> None:
 
 
 def test_no_answer_without_a_commit_and_nothing_is_left(bench: Bench) -> None:
-    bench.store.fail = ["before"]
-    with pytest.raises(StorageError, match="before"):
+    bench.store.break_next(Break.BEFORE)
+    with pytest.raises(StorageError, match="broke on purpose"):
         bench.add("x", id_="r")
     assert (bench.entries(), bench.things()) == ([], [])
     assert done(bench.add("x", id_="r")) == "x"
@@ -221,8 +199,8 @@ def test_no_answer_without_a_commit_and_nothing_is_left(bench: Bench) -> None:
 
 
 def test_failed_but_persisted_gives_the_same_bytes_when_asked_again(bench: Bench) -> None:
-    bench.store.fail = ["after"]
-    with pytest.raises(StorageError, match="after"):
+    bench.store.break_next(Break.AFTER)
+    with pytest.raises(StorageError, match="broke on purpose"):
         bench.add("x", id_="r")
     (entry,) = bench.entries()
     bench.clock.now = bench.clock.now.replace(year=2031)
@@ -322,7 +300,7 @@ def test_what_waits_together_shares_a_transaction(bench: Bench) -> None:
     go()
     for future in futures:
         future.result(PATIENCE_S)
-    assert bench.store.commits == 2
+    assert bench.store.writes == 2
     assert [entry.private["name"] for entry in bench.entries()] == ["gate", *map(str, range(50))]
 
 
@@ -331,7 +309,7 @@ def test_a_batch_has_a_most(bench: Bench) -> None:
     go()
     for future in futures:
         future.result(PATIENCE_S)
-    assert bench.store.commits == 3
+    assert bench.store.writes == 3
 
 
 @pytest.mark.parametrize("bug", [ZeroDivisionError("a bug"), ConflictError("spoiled"), KeyboardInterrupt()])
@@ -366,12 +344,12 @@ def test_a_change_that_the_database_refuses_spoils_no_other(bench: Bench) -> Non
 
 def test_a_batch_whose_commit_fails_is_decided_one_by_one(bench: Bench) -> None:
     """Whether or not the batch persisted, each request is decided once."""
-    for how, prefix in (("before", "b"), ("after", "a")):
+    for how, prefix in ((Break.BEFORE, "b"), (Break.AFTER, "a")):
         gate = threading.Event()
         bench.kernel.submit(ask(f"gate-{prefix}", gate=gate))
         names = [f"{prefix}{number}" for number in range(5)]
         futures = [bench.kernel.submit(ask(name)) for name in names]
-        bench.store.fail = [how]
+        bench.store.break_next(how)
         gate.set()
         results = [future.result(PATIENCE_S).result for future in futures]
         assert results == [Done(state=name) for name in names]
@@ -414,7 +392,7 @@ def test_a_kernel_that_nobody_closed_keeps_no_process_alive(bench: Bench) -> Non
     assert thread.daemon
     bench.kernel.close()
     assert not thread.is_alive()
-    assert bench.store.commits == 0, "nothing was asked, so nothing was written"
+    assert bench.store.writes == 0, "nothing was asked, so nothing was written"
 
 
 def test_close_finishes_what_is_queued_and_takes_no_more(bench: Bench) -> None:
@@ -474,9 +452,9 @@ def test_who_is_shut_out_gets_nothing_not_even_a_repeat_and_writes_nothing(bench
 
 def test_who_is_shut_out_spoils_no_other(bench: Bench) -> None:
     bench.add("gate")
-    commits = bench.store.commits
+    commits = bench.store.writes
     asks = [replace(ask(name), certificate="shut out" if name == "b" else None) for name in "abc"]
     futures = [bench.kernel.submit(one) for one in asks]
     assert [future.exception() is None for future in futures] == [True, False, True]
     assert bench.things() == ["a", "c", "gate"]
-    assert bench.store.commits - commits <= 3
+    assert bench.store.writes - commits <= 3
