@@ -36,9 +36,9 @@ from imprint.authority.production.owner import (
     CloseLotRule,
     CreateLotRule,
     ExpireClaimsRule,
-    ScrapRule,
 )
 from imprint.authority.production.permit import PermitRule, QuarantineRule, ReleaseRule
+from imprint.authority.production.revocation import RevokeRule, ScrapRule
 from imprint.authority.releases import entries as release_entries
 from imprint.authority.releases.release import AddRelease, AddReleaseRule
 from imprint.authority.releases.seal import seal
@@ -396,6 +396,7 @@ def _rules(reader: Reader, signers: Mapping[str, Signer]) -> dict[type, Rule]:
         commands.CloseLot: CloseLotRule(catalogue, signers["record"], reader.open_checkpoint),
         commands.ExpireClaims: ExpireClaimsRule(catalogue),
         commands.ScrapUnit: ScrapRule(),
+        commands.RevokeUnit: RevokeRule(),
         commands.ClearUnit: ClearRule(),
         AddRelease: AddReleaseRule(boot_key),
     }

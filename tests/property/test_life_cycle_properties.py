@@ -22,8 +22,9 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from imprint.authority.production.commands import ClearUnit, CloseLot, ExpireClaims, ScrapUnit
+from imprint.authority.production.commands import ClearUnit, CloseLot, Command, ExpireClaims, RevokeUnit, ScrapUnit
 from imprint.errors import RefusedError
+from imprint.formats.crl import Reason
 from imprint.formats.mcuboot import parse
 from imprint.protocol.answers import Answer, Certified, Claimed, Permitted, Refused
 from imprint.protocol.codec import encode_answer
@@ -50,6 +51,7 @@ class Model:
     lease_until: timedelta = timedelta()
     contested: bool = False
     certified_key: bytes = b""
+    revoked: bool = False
 
     @property
     def has_certificate(self) -> bool:
@@ -98,7 +100,7 @@ class Line(RuleBasedStateMachine):
     def expire(self, number: int) -> None:
         self.models[number].state = "released"
 
-    def held(self, number: int, station: str, off: int, *, contested_may: bool = False) -> str | None:
+    def held(self, number: int, station: str, off: int, *, giving_up: bool = False) -> str | None:
         """The refusal that comes before any other, or None."""
         model = self.models[number]
         if self.closed:
@@ -107,7 +109,7 @@ class Line(RuleBasedStateMachine):
             return Code.NOT_CLAIMED
         if off or model.held_by[0] != station:
             return Code.STALE_FENCE
-        if model.contested and not contested_may:
+        if model.contested and not giving_up:
             return Code.CONTESTED
         return None
 
@@ -131,6 +133,8 @@ class Line(RuleBasedStateMachine):
         foreseen: str | None = None
         if self.closed:
             foreseen = Code.LOT_CLOSED
+        elif model.state == "complete" and model.revoked:
+            foreseen = Code.REVOKED
         elif model.state in (*IN_WORK, "complete") and not goes_on and not lease_over:
             foreseen = Code.ALREADY_COMPLETE if model.state == "complete" else Code.ALREADY_CLAIMED
             model.contested = True
@@ -159,6 +163,8 @@ class Line(RuleBasedStateMachine):
         key = SoftUnit(hardware_id=unit.hardware_id, key=self.units[key_of].key)
         if foreseen is None and model.state not in IN_WORK:
             foreseen = Code.WRONG_STATE
+        elif foreseen is None and model.revoked:
+            foreseen = Code.REVOKED
         elif foreseen is None and model.has_certificate and model.certified_key != key.spki():
             foreseen = Code.WRONG_KEY
         elif foreseen is None and not model.has_certificate and key.spki() in self.key_owners:
@@ -180,6 +186,8 @@ class Line(RuleBasedStateMachine):
         foreseen = self.held(number, station, off)
         if foreseen is None and model.state not in ("certified", "permitted"):
             foreseen = Code.WRONG_STATE
+        elif foreseen is None and model.revoked:
+            foreseen = Code.REVOKED
         image_hash = parse(bench.soft.package.firmware).image_hash.hex()
         seen = {"hardware-id": unit.hardware_id.hex(), "firmware": image_hash}
         answer = self.ask(station, bench.permitting(unit, seen, fence=max(0, model.fence + off)), foreseen)
@@ -192,6 +200,8 @@ class Line(RuleBasedStateMachine):
         foreseen = self.held(number, station, off)
         if foreseen is None and model.state != "permitted":
             foreseen = Code.WRONG_STATE
+        elif foreseen is None and model.revoked:
+            foreseen = Code.REVOKED
         elif foreseen is None and not honest:
             foreseen = Code.EVIDENCE_CONTRADICTS
         challenge = bytes(32)
@@ -204,7 +214,7 @@ class Line(RuleBasedStateMachine):
     @rule(number=units, station=stations, off=fences, quarantine=st.booleans())
     def give_up(self, number: int, station: str, off: int, quarantine: bool) -> None:
         model = self.models[number]
-        foreseen = self.held(number, station, off, contested_may=True)
+        foreseen = self.held(number, station, off, giving_up=True)
         if foreseen is None and model.state not in (IN_WORK if quarantine else ("claimed",)):
             foreseen = Code.WRONG_STATE
         kind = QuarantineUnit if quarantine else ReleaseUnit
@@ -246,8 +256,19 @@ class Line(RuleBasedStateMachine):
         assert self.command(command) == foreseen
         if foreseen is None:
             model.state = after
+            model.revoked = model.revoked or (scrap and model.has_certificate)
             if not scrap:
                 model.contested, model.held_by, model.fence = False, ("", ""), model.fence + 1
+
+    @rule(number=units, reason=st.sampled_from(Reason))
+    def revoke(self, number: int, reason: Reason) -> None:
+        model = self.models[number]
+        if model.state == "new":
+            return
+        foreseen = Code.REVOKED if model.revoked else None if model.has_certificate else Code.WRONG_STATE
+        serial = self.factory.unit(self.units[number])["serial"]
+        assert self.command(RevokeUnit(serial=serial, reason=reason, note="?")) == foreseen
+        model.revoked = model.revoked or foreseen is None
 
     @rule()
     def collect(self) -> None:
@@ -280,7 +301,7 @@ class Line(RuleBasedStateMachine):
         assert self.command(CloseLot(lot=LOT, checkpoint=note)) == (Code.WRONG_STATE if in_work else None)
         self.closed = not in_work
 
-    def command(self, command: ScrapUnit | ClearUnit | ExpireClaims | CloseLot) -> str | None:
+    def command(self, command: Command) -> str | None:
         try:
             self.factory.platform.command(command)
         except RefusedError as refused:
@@ -306,6 +327,12 @@ class Line(RuleBasedStateMachine):
         for column, states in {**counts, "quarantined": ("quarantined",)}.items():
             assert lot[column] == sum(model.state in states for model in self.models)
         assert self.used() <= lot["granted"] + lot["refunded"] == GRANT
+        revoked = {row["number"] for row in self.factory.rows("revocations")}
+        assert revoked == {
+            rows[unit.hardware_id.hex()]["number"]
+            for unit, model in zip(self.units, self.models, strict=True)
+            if model.revoked
+        }
         certificates = self.factory.rows("certificates")
         assert len({(row["hardware_id"], row["epoch"]) for row in certificates}) == len(certificates)
         if self.steps % REPLAY_EVERY == 0:

@@ -197,11 +197,11 @@ def _summary(row: Row) -> dict[str, Any]:
 
 def reconciliation(store: Reading, row: Row) -> dict[str, Any]:
     """The sum, and the units that need somebody's attention."""
-    units = store.find("units", lot=row["lot"])
+    ended = {revocation["number"] for revocation in store.find("revocations")}
     open_questions = [
         {name: unit[name] for name in ("serial", "hardware_id", "state", "station")}
-        | {"contested": bool(unit["contested"])}
-        for unit in units
-        if unit["state"] != "complete" or unit["contested"]
+        | {"contested": bool(unit["contested"]), "revoked": unit["number"] in ended}
+        for unit in store.find("units", lot=row["lot"])
+        if unit["state"] != "complete" or unit["contested"] or unit["number"] in ended
     ]
     return {**_summary(row), "not_simply_shipped": open_questions}

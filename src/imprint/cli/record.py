@@ -7,7 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from imprint.authority.production.export import prove
-from imprint.authority.production.owner import find_unit
+from imprint.authority.production.named_unit import find_unit
+from imprint.authority.production.revocation import find_revocation
 from imprint.cli.output import Json, note, show
 from imprint.cli.workspace_access import reading, signed_head, told
 from imprint.errors import InputError, LedgerError, RefusedError
@@ -46,7 +47,9 @@ def show_(
                 f"unit {serial} is {unit['state']}, so it has no record", code=Code.WRONG_STATE, subject=serial
             )
         envelope, certificate = store.blob(unit["record"]), store.blob(unit["certificate"])
-    show(asdict(open_record(trust_of_workspace(reader), envelope, certificate)), as_json=as_json)
+        end = find_revocation(store, unit)
+    record = open_record(trust_of_workspace(reader), envelope, certificate)
+    show({**asdict(record), "revoked": end["revoked"] if end else None}, as_json=as_json)
 
 
 @app.command()
@@ -115,5 +118,7 @@ def _verify_workspace(ctx: typer.Context) -> list[dict[str, Any]]:
             check_firmware(record, {sha256: reader.catalogue.image(store, sha256)})
             proof = prove(store, reader.tree, store.index(unit["complete_leaf"]), head)
             verify_inclusion(trust, envelope, proof.encode())
-            rows.append({"serial": record.serial, "hardware_id": record.hardware_id, "checkpoint": head.size})
+            end = find_revocation(store, unit)
+            row = {"serial": record.serial, "hardware_id": record.hardware_id, "checkpoint": head.size}
+            rows.append({**row, "revoked": end["revoked"] if end else None})
     return rows

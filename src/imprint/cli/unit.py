@@ -9,14 +9,16 @@ import typer
 
 from imprint.authority.decisions.changes import Row
 from imprint.authority.decisions.transaction import Reading
-from imprint.authority.production.commands import ClearUnit, ScrapUnit
+from imprint.authority.production.commands import ClearUnit, RevokeUnit, ScrapUnit
 from imprint.authority.production.life_cycle import State
-from imprint.authority.production.owner import find_unit
+from imprint.authority.production.named_unit import find_unit
+from imprint.authority.production.revocation import find_revocation
 from imprint.cli.output import Json, note, show
 from imprint.cli.passphrase import PassphraseFd, PassphraseFile
 from imprint.cli.workspace_access import deciding, reading, told
 from imprint.errors import InputError, RefusedError, UnitFailed
 from imprint.formats.birth_record import BirthRecord
+from imprint.formats.crl import Reason as RevocationReason
 from imprint.protocol.evidence import Grade
 from imprint.protocol.refusals import Code
 from imprint.station.fixture import DEFAULT_BAUD
@@ -68,11 +70,11 @@ def show_(
     """
     with reading(ctx).store.reading() as store:
         row = _find(store, unit)
-        certificate = store.get("certificates", number=row["number"])
-        revoked = certificate["revoked"] if certificate else None
+        end = find_revocation(store, row)
     hidden = ("challenge", "live", "unit_values")
     stored = {name: value for name, value in row.items() if name not in hidden}
     values = json.loads(row["unit_values"])
+    revoked = {"time": end["revoked"], "reason": end["reason"], "note": end["note"]} if end else None
     show({**stored, "contested": bool(row["contested"]), "revoked": revoked, "values": values}, as_json=as_json)
 
 
@@ -122,6 +124,28 @@ def scrap(
     with deciding(ctx, passphrase_file, passphrase_fd) as platform:
         state = platform.command(command)
     show({"serial": serial, "state": state}, as_json=as_json)
+
+
+@app.command()
+def revoke(
+    ctx: typer.Context,
+    serial: Serial,
+    reason: Annotated[RevocationReason, typer.Option("--reason", help="Why, in the words of a revocation list")],
+    note_: Annotated[
+        str | None, typer.Option("--note", metavar="TEXT", help="Why, in yours; it is kept in the ledger")
+    ] = None,
+    passphrase_file: PassphraseFile = None,
+    passphrase_fd: PassphraseFd = None,
+    as_json: Json = False,
+) -> None:
+    """The unit's certificate is not to be believed any more, for good. The unit stays what it is, also in a closed lot.
+
+    Example: imprint unit revoke MP-000007 --reason keyCompromise --note "stolen from the van"
+    """
+    command = RevokeUnit(serial=serial, reason=reason, note="" if note_ is None else _reason(note_, "--note"))
+    with deciding(ctx, passphrase_file, passphrase_fd) as platform:
+        state = platform.command(command)
+    show({"serial": serial, "certificate": state}, as_json=as_json)
 
 
 @app.command()
@@ -180,6 +204,13 @@ def _stored_record(ctx: typer.Context, inspected: Inspected) -> BirthRecord:
                 code=Code.WRONG_STATE,
                 subject=f"unit {row['serial']}",
             )
+        revoked = find_revocation(store, row)
+        if revoked is not None:
+            raise RefusedError(
+                f"its certificate was revoked at {revoked['revoked']} ({revoked['reason']}), so nothing vouches for it",
+                code=Code.REVOKED,
+                subject=f"unit {row['serial']}",
+            )
         envelope, certificate = store.blob(row["record"]), store.blob(row["certificate"])
     record = open_record(trust_of_workspace(reader), envelope, certificate)
     inspected.check_signature(certificate)
@@ -208,7 +239,7 @@ def _brief(row: Row) -> dict[str, Any]:
     return {**{name: row[name] for name in _SHOWN}, "contested": bool(row["contested"])}
 
 
-def _reason(text: str) -> str:
+def _reason(text: str, option: str = "--reason") -> str:
     if not text.strip() or len(text) > MOST_REASON:
-        raise InputError(f"a reason has 1 to {MOST_REASON} characters", subject="--reason")
+        raise InputError(f"a reason has 1 to {MOST_REASON} characters", subject=option)
     return text

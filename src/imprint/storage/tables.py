@@ -170,11 +170,19 @@ certificates: Final = Table(
     _text("hardware_id"),
     _int("epoch"),
     _text("issued"),
-    _text("revoked", null=True),
-    _text("reason", null=True),
 )
 # One certificate for one epoch of a unit, whatever happens.
 Index("uq_certificates_unit", certificates.c.hardware_id, certificates.c.epoch, unique=True)
+
+# A certificate is revoked once and for good.
+revocations: Final = Table(
+    "revocations",
+    metadata,
+    Column("number", Text, primary_key=True),
+    _text("revoked"),
+    _text("reason"),
+    _text("note"),
+)
 
 # A key belongs to one unit for ever, also after it is scrapped.
 public_keys: Final = Table("public_keys", metadata, Column("public_key", Text, primary_key=True), _text("hardware_id"))

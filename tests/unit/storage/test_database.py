@@ -179,7 +179,7 @@ def test_no_key_for_two_units_alive_or_not(factory: Factory) -> None:
         lawless.log(UNIT_CERTIFIED, certified(one, 0))
         shared = certified(other, 1, public_key=sha256_hex(one.spki()))
         refused(factory, lawless, UNIT_CERTIFIED, shared, "units.public_key")
-        dead = {**certified(one, 0), "before": "certified", "number": "0", "reason": "burnt"}
+        dead = {**certified(one, 0), "before": "certified", "revoked": None}
         lawless.log("unit.scrapped", dead)
         refused(factory, lawless, UNIT_CERTIFIED, shared, "public_keys.public_key")
 

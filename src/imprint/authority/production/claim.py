@@ -12,6 +12,7 @@ from imprint.authority.production.catalogue import Catalogue, PinnedLot
 from imprint.authority.production.entries import UNIT_CLAIMED, UNIT_EXPIRED, UNIT_RECLAIMED
 from imprint.authority.production.life_cycle import LIVE, Move, State, next_state
 from imprint.authority.production.pools import Pool, value_at
+from imprint.authority.production.revocation import find_revocation
 from imprint.clock import to_text
 from imprint.encoding import from_hex
 from imprint.errors import FormatError, InputError
@@ -45,6 +46,8 @@ class ClaimRule:
         if unit is not None and state in LIVE and state is not State.QUARANTINED:
             if _may_go_on(unit, moment, request):
                 return _claim_again(moment, request, unit)
+            if state is State.COMPLETE:
+                _refuse_revoked(store, unit)
             if not _lease_is_over(unit, moment):
                 raise _second_claimant(unit, ours=unit["station"] == moment.actor)
             expired = (expire(unit),)
@@ -96,6 +99,16 @@ def _may_go_on(unit: Row, moment: Moment, request: ClaimUnit) -> bool:
     if unit["contested"]:
         return False
     return bool(unit["run"] == "" or (unit["run"] == request.run and unit["station"] == moment.actor))
+
+
+def _refuse_revoked(store: Reading, unit: Row) -> None:
+    """A dead identity has nothing left that a clone could take: nobody is marked."""
+    if find_revocation(store, unit) is not None:
+        raise Refusal(
+            Code.REVOKED,
+            f"hardware ID {unit['hardware_id']} has shipped, and its certificate is revoked",
+            next_step="Keep the board aside; the owner decides what becomes of it",
+        )
 
 
 def _lease_is_over(unit: Row, moment: Moment) -> bool:

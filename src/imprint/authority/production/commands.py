@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from imprint.formats.crl import Reason
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AddProduct:
@@ -47,6 +49,15 @@ class ScrapUnit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RevokeUnit:
+    """The unit's certificate is not to be believed any more. State and counts stay as they are."""
+
+    serial: str
+    reason: Reason
+    note: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClearUnit:
     """A security officer has looked at a contested, quarantined or stuck unit and frees it."""
 
@@ -54,4 +65,4 @@ class ClearUnit:
     reason: str
 
 
-Command = AddProduct | CreateLot | CloseLot | ExpireClaims | ScrapUnit | ClearUnit
+Command = AddProduct | CreateLot | CloseLot | ExpireClaims | ScrapUnit | RevokeUnit | ClearUnit

@@ -27,6 +27,7 @@ UNIT_RELEASED: Final = "unit.released"
 UNIT_QUARANTINED: Final = "unit.quarantined"
 UNIT_CLEARED: Final = "unit.cleared"
 UNIT_SCRAPPED: Final = "unit.scrapped"
+UNIT_REVOKED: Final = "unit.revoked"
 
 
 def _product_added(entry: OpenedEntry) -> list[Change]:
@@ -117,8 +118,6 @@ def _unit_certified(entry: OpenedEntry) -> list[Change]:
         "hardware_id": fields["hardware_id"],
         "epoch": fields["epoch"],
         "issued": entry.time,
-        "revoked": None,
-        "reason": None,
     }
     key = {"public_key": fields["public_key"], "hardware_id": fields["hardware_id"]}
     return [
@@ -155,12 +154,13 @@ def _unit_cleared(entry: OpenedEntry) -> list[Change]:
 
 
 def _unit_scrapped(entry: OpenedEntry) -> list[Change]:
-    fields = entry.private
-    if fields["number"] is None:
-        return _move(entry, State.SCRAPPED)
-    revoked = {"revoked": entry.time, "reason": fields["reason"]}
-    revocation = Update("certificates", {"number": fields["number"]}, set=revoked, expect={"revoked": None})
-    return [revocation, *_move(entry, State.SCRAPPED)]
+    return [*_revoked(entry), *_move(entry, State.SCRAPPED)]
+
+
+def _revoked(entry: OpenedEntry) -> list[Change]:
+    """The end of a certificate, if the entry tells of one. A second end would meet the first one's row."""
+    revoked = entry.private["revoked"]
+    return [Insert("revocations", {**revoked, "revoked": entry.time})] if revoked is not None else []
 
 
 def _refused(entry: OpenedEntry) -> list[Change]:
@@ -211,6 +211,7 @@ CHANGES: Final[Mapping[str, ChangesOf]] = MappingProxyType(
         UNIT_QUARANTINED: _unit_quarantined,
         UNIT_CLEARED: _unit_cleared,
         UNIT_SCRAPPED: _unit_scrapped,
+        UNIT_REVOKED: _revoked,
         REFUSED: _refused,
     }
 )

@@ -5,7 +5,7 @@ them without us. ``docs/formats/export.md`` describes the folder.
 import csv
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import load_der_x509_certificate
@@ -43,7 +43,7 @@ def lot_files(store: Reading, tree: Tree, lot: Row, head: SignedCheckpoint) -> F
     """Reconciliation, list of devices, releases, and a folder for each shipped unit, as (path, bytes)."""
     yield "reconciliation.json", store.blob(lot["reconciliation"])
     shipped = store.find("units", lot=lot["lot"], state=State.COMPLETE.value)
-    yield "devices.csv", _devices(shipped)
+    yield "devices.csv", _devices(shipped, {row["number"]: row["revoked"] for row in store.find("revocations")})
     for role in ("firmware", "diagnostic"):
         if lot[role] is not None:
             image = store.blob(lot[role])
@@ -104,14 +104,15 @@ def certificate_pem(certificate: bytes) -> bytes:
     return load_der_x509_certificate(certificate).public_bytes(Encoding.PEM)
 
 
-def _devices(units: Sequence[Row]) -> bytes:
+def _devices(units: Sequence[Row], revoked: Mapping[str, str]) -> bytes:
     values = [json.loads(unit["unit_values"]) for unit in units]
     pools = sorted({name for one in values for name in one})
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     columns = ("serial", "hardware_id", "product", "lot", "certificate", "public_key", "contested")
     heads = tuple(f"{name}_sha256" if name in ("certificate", "public_key") else name for name in columns)
-    writer.writerow((*heads, *pools))
+    writer.writerow((*heads, "revoked", *pools))
     for unit, given in zip(units, values, strict=True):
-        writer.writerow((*(unit[name] for name in columns), *(given.get(pool, "") for pool in pools)))
+        fixed = (*(unit[name] for name in columns), revoked.get(unit["number"], ""))
+        writer.writerow((*fixed, *(given.get(pool, "") for pool in pools)))
     return text.getvalue().encode()

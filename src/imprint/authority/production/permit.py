@@ -60,7 +60,7 @@ class ReleaseRule:
 
     def __call__(self, moment: Moment, store: Reading, request: ReleaseUnit) -> Outcome:
         """Refuses as :func:`hold` does; a unit with a certificate is wrong-state."""
-        unit = hold(self._catalogue, moment, store, request, Move.RELEASE, contested_may=True)
+        unit = hold(self._catalogue, moment, store, request, Move.RELEASE, giving_up=True)
         if unit.before is not State.CLAIMED:
             raise Refusal(
                 Code.WRONG_STATE,
@@ -78,6 +78,6 @@ class QuarantineRule:
 
     def __call__(self, moment: Moment, store: Reading, request: QuarantineUnit) -> Outcome:
         """Refuses as :func:`hold` does. A contested unit may be quarantined."""
-        unit = hold(self._catalogue, moment, store, request, Move.QUARANTINE, contested_may=True)
+        unit = hold(self._catalogue, moment, store, request, Move.QUARANTINE, giving_up=True)
         event = Event(UNIT_QUARANTINED, {**unit.key(), "reason": request.reason[:MAX_REASON]})
         return Outcome((event,), Done(state=unit.after))

@@ -30,8 +30,6 @@ def upgrade() -> None:
         sa.Column("hardware_id", sa.Text(), nullable=False),
         sa.Column("epoch", sa.Integer(), nullable=False),
         sa.Column("issued", sa.Text(), nullable=False),
-        sa.Column("revoked", sa.Text(), nullable=True),
-        sa.Column("reason", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("number", name=op.f("pk_certificates")),
     )
     with op.batch_alter_table("certificates", schema=None) as batch_op:
@@ -124,6 +122,14 @@ def upgrade() -> None:
         sa.Column("body", sa.Text(), nullable=False),
         sa.Column("leaf", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("actor", "request_id", name=op.f("pk_requests")),
+    )
+    op.create_table(
+        "revocations",
+        sa.Column("number", sa.Text(), nullable=False),
+        sa.Column("revoked", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("note", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("number", name=op.f("pk_revocations")),
     )
     op.create_table(
         "units",
