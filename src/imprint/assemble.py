@@ -19,6 +19,8 @@ from imprint.authority.decisions.changes import Change, ChangesOf
 from imprint.authority.decisions.guard import refuse_rollback
 from imprint.authority.decisions.kernel import Ask, Kernel, changes_of
 from imprint.authority.decisions.outcome import Rule
+from imprint.authority.issuance import entries as issuance_entries
+from imprint.authority.issuance.crl import SignCrl, SignCrlRule
 from imprint.authority.issuance.issuer import DeviceCa, make_device_ca, make_root
 from imprint.authority.ledger.envelope import OpenedEntry
 from imprint.authority.ledger.tree import Tree
@@ -62,7 +64,11 @@ from imprint.storage.workspace import KEY_NAMES, Workspace, load_workspace, sett
 
 OWNER: Final = "owner"
 MOST_ORGANIZATION: Final = 64  # ub-organization-name, RFC 5280 appendix A.1
-CHANGES: Final[Mapping[str, ChangesOf]] = {**production_entries.CHANGES, **release_entries.CHANGES}
+CHANGES: Final[Mapping[str, ChangesOf]] = {
+    **issuance_entries.CHANGES,
+    **production_entries.CHANGES,
+    **release_entries.CHANGES,
+}
 
 _ALGORITHMS: Final = {
     "device-ca": Algorithm.P256,
@@ -304,7 +310,7 @@ class Platform:
             station=name,
         )
 
-    def command(self, command: commands.Command | AddRelease) -> str:
+    def command(self, command: commands.Command | AddRelease | SignCrl) -> str:
         """Decide an owner's command; the state that it led to. Raises :class:`RefusedError`."""
         request_id = secrets.token_hex(16)
         ask = Ask(actor=OWNER, request_id=request_id, body=repr(command).encode(), request=command)
@@ -399,5 +405,6 @@ def _rules(reader: Reader, signers: Mapping[str, Signer]) -> dict[type, Rule]:
         commands.RevokeUnit: RevokeRule(),
         commands.ClearUnit: ClearRule(),
         AddRelease: AddReleaseRule(boot_key),
+        SignCrl: SignCrlRule(ca),
     }
     return rules

@@ -158,6 +158,21 @@ def test_a_board_is_the_one_in_its_record(at_bench: CommandLine, bench: tuple[Pa
     assert at_bench(*verify).err == f"This board is {at_bench(*verify, '--json').result['serial']}\n"
 
 
+def test_a_revoked_board_is_known_by_the_list_in_the_export(
+    at_bench: CommandLine, bench: tuple[Path, list[dict[str, Any]]], tmp_path: Path
+) -> None:
+    folder, units = bench
+    shutil.copytree(folder / "export", tmp_path / "export")
+    verify = ("unit", "verify", "--port", units[0]["port"], "--export", tmp_path / "export", "--json")
+    serial = at_bench(*verify).result["serial"]
+    at_bench.decide("unit", "revoke", serial, "--reason", "keyCompromise")
+    at_bench.decide("crl", "sign")
+    at_bench(*verify)
+    shutil.copy(at_bench.workspace / "certs" / "crl.pem", tmp_path / "export")
+    refused = at_bench(*verify, code=4).error
+    assert (refused["rule"], refused["subject"]) == ("revoked", f"unit {serial}")
+
+
 def test_boards_that_prove_nothing(
     at_bench: CommandLine, bench: tuple[Path, list[dict[str, Any]]], built_export: Path, built_workspace: Path
 ) -> None:

@@ -11,14 +11,18 @@ from imprint.authority.production.named_unit import find_unit
 from imprint.authority.production.revocation import find_revocation
 from imprint.cli.output import Json, note, show
 from imprint.cli.workspace_access import reading, signed_head, told
+from imprint.clock import to_text
 from imprint.errors import InputError, LedgerError, RefusedError
 from imprint.formats.birth_record import BirthRecord
 from imprint.formats.reconciliation import Reconciliation
 from imprint.protocol.refusals import Code
 from imprint.verify_record import (
     check_firmware,
+    crl_of_export,
+    exported_certificate,
     open_record,
     releases_of_export,
+    revoked_in,
     sum_of_export,
     trust_of_export,
     trust_of_workspace,
@@ -85,11 +89,18 @@ def _verify_export(export: Path, files: list[Path] | None) -> list[dict[str, Any
     releases = releases_of_export(trust, export)
     folders = [path.parent for path in files] if files else sorted((export / "units").glob("*"))
     verified = [verify_exported_unit(trust, releases, folder) for folder in folders]
+    crl = crl_of_export(trust, export)
+    ends = [revoked_in(crl, exported_certificate(folder)) for folder in folders]
     if not files:
         _refuse_incomplete(export, sum_of_export(trust, export), [record for record, _ in verified])
     return [
-        {"serial": record.serial, "hardware_id": record.hardware_id, "checkpoint": checkpoint.size}
-        for record, checkpoint in verified
+        {
+            "serial": record.serial,
+            "hardware_id": record.hardware_id,
+            "checkpoint": checkpoint.size,
+            "revoked": to_text(end.time) if end else None,
+        }
+        for (record, checkpoint), end in zip(verified, ends, strict=True)
     ]
 
 

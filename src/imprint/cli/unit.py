@@ -16,6 +16,7 @@ from imprint.authority.production.revocation import find_revocation
 from imprint.cli.output import Json, note, show
 from imprint.cli.passphrase import PassphraseFd, PassphraseFile
 from imprint.cli.workspace_access import deciding, reading, told
+from imprint.clock import to_text
 from imprint.errors import InputError, RefusedError, UnitFailed
 from imprint.formats.birth_record import BirthRecord
 from imprint.formats.crl import Reason as RevocationReason
@@ -24,9 +25,11 @@ from imprint.protocol.refusals import Code
 from imprint.station.fixture import DEFAULT_BAUD
 from imprint.station.inspection import Inspected, inspect_unit
 from imprint.verify_record import (
+    crl_of_export,
     exported_certificate,
     open_record,
     releases_of_export,
+    revoked_in,
     trust_of_export,
     trust_of_workspace,
     verify_exported_unit,
@@ -206,17 +209,21 @@ def _stored_record(ctx: typer.Context, inspected: Inspected) -> BirthRecord:
             )
         revoked = find_revocation(store, row)
         if revoked is not None:
-            raise RefusedError(
-                f"its certificate was revoked at {revoked['revoked']} ({revoked['reason']}), so nothing vouches for it",
-                code=Code.REVOKED,
-                subject=f"unit {row['serial']}",
-            )
+            raise _revoked(row["serial"], revoked["revoked"], revoked["reason"])
         envelope, certificate = store.blob(row["record"]), store.blob(row["certificate"])
     record = open_record(trust_of_workspace(reader), envelope, certificate)
     inspected.check_signature(certificate)
     if row["contested"]:
         note(f"Another board has claimed to be {row['serial']}; this one holds its key")
     return record
+
+
+def _revoked(serial: str, time: str, reason: str) -> RefusedError:
+    return RefusedError(
+        f"its certificate was revoked at {time} ({reason}), so nothing vouches for it",
+        code=Code.REVOKED,
+        subject=f"unit {serial}",
+    )
 
 
 def _exported_record(export: Path, inspected: Inspected) -> BirthRecord:
@@ -226,6 +233,9 @@ def _exported_record(export: Path, inspected: Inspected) -> BirthRecord:
         if inspected.certificate == certificate:
             record, _ = verify_exported_unit(trust, releases_of_export(trust, export), folder)
             inspected.check_signature(certificate)
+            end = revoked_in(crl_of_export(trust, export), certificate)
+            if end is not None:
+                raise _revoked(record.serial, to_text(end.time), end.reason)
             return record
     raise UnitFailed("no unit of this export has the board's certificate", subject=str(export))
 

@@ -28,7 +28,7 @@ _E = TypeVar("_E", bound=x509.ExtensionType)
 
 _V3: Final = der.explicit(0, der.integer(2))
 _NO_WELL_DEFINED_EXPIRATION: Final = b"\x18\x0f99991231235959Z"  # RFC 5280 section 4.1.2.5
-_SIGNATURES: Final = {
+SIGNATURE_ALGORITHMS: Final = {
     Algorithm.P256: der.sequence(der.oid("1.2.840.10045.4.3.2")),  # ecdsa-with-SHA256, RFC 5758 section 3.2
     Algorithm.ED25519: der.sequence(der.oid("1.3.101.112")),  # RFC 8410 section 3
 }
@@ -148,7 +148,7 @@ def idevid_tbs(
     hardware_name = der.sequence(parts.hardware_type, der.octet_string(hardware_id))
     other_name = der.explicit(0, _OID_HARDWARE_MODULE_NAME + der.explicit(0, hardware_name))
     # Not critical: the subject is not empty (RFC 5280 section 4.2.1.6).
-    alt_name = _extension(_OID_SUBJECT_ALT_NAME, der.sequence(other_name))
+    alt_name = extension(_OID_SUBJECT_ALT_NAME, der.sequence(other_name))
     return der.sequence(
         _V3,
         der.integer(number),
@@ -174,13 +174,13 @@ class _Prepared:
 def _prepare(profile: Profile, issuer: Issuer) -> _Prepared:
     # No basicConstraints: their absence already says "not a CA" (RFC 5280 section 4.2.1.9), IEEE 802.1AR does not ask
     # for them, and a unit's flash is small. No subject key identifier: IEEE 802.1AR-2018 advises against it.
-    extensions = _authority_key_id(issuer)
+    extensions = authority_key_id(issuer)
     if profile.key_usage:
-        extensions += _extension(_OID_KEY_USAGE, _DIGITAL_SIGNATURE, critical=True)
+        extensions += extension(_OID_KEY_USAGE, _DIGITAL_SIGNATURE, critical=True)
     if profile.masa_url is not None:
-        extensions += _extension(_OID_MASA_URL, der.ia5_string(profile.masa_url))
+        extensions += extension(_OID_MASA_URL, der.ia5_string(profile.masa_url))
     return _Prepared(
-        algorithm_and_issuer=_SIGNATURES[issuer.algorithm] + issuer.name,
+        algorithm_and_issuer=SIGNATURE_ALGORITHMS[issuer.algorithm] + issuer.name,
         organization=_attribute(_OID_ORGANIZATION, der.utf8_string(profile.organization)),
         hardware_type=der.oid(profile.hardware_type),
         extensions=extensions,
@@ -202,15 +202,15 @@ def ca_tbs(
     signed_by = issuer or Issuer(name=name, key_id=key_id, algorithm=algorithm_of(spki))
     path_length = 0 if issuer else 1
     extensions = (
-        _authority_key_id(issuer) if issuer else b"",
-        _extension(_OID_SUBJECT_KEY_ID, der.octet_string(key_id)),
-        _extension(_OID_BASIC_CONSTRAINTS, der.sequence(der.boolean(True), der.integer(path_length)), critical=True),
-        _extension(_OID_KEY_USAGE, _KEY_CERT_SIGN_CRL_SIGN, critical=True),
+        authority_key_id(issuer) if issuer else b"",
+        extension(_OID_SUBJECT_KEY_ID, der.octet_string(key_id)),
+        extension(_OID_BASIC_CONSTRAINTS, der.sequence(der.boolean(True), der.integer(path_length)), critical=True),
+        extension(_OID_KEY_USAGE, _KEY_CERT_SIGN_CRL_SIGN, critical=True),
     )
     return der.sequence(
         _V3,
         der.integer(number),
-        _SIGNATURES[signed_by.algorithm],
+        SIGNATURE_ALGORITHMS[signed_by.algorithm],
         signed_by.name,
         der.sequence(der.time(not_before), der.time(not_after)),
         name,
@@ -219,18 +219,20 @@ def ca_tbs(
     )
 
 
-def _authority_key_id(issuer: Issuer) -> bytes:
-    return _extension(_OID_AUTHORITY_KEY_ID, der.sequence(der.implicit(0, issuer.key_id)))
+def authority_key_id(issuer: Issuer) -> bytes:
+    """The extension that names the issuer's key (RFC 5280 section 4.2.1.1)."""
+    return extension(_OID_AUTHORITY_KEY_ID, der.sequence(der.implicit(0, issuer.key_id)))
 
 
-def _extension(kind: bytes, value: bytes, *, critical: bool = False) -> bytes:
+def extension(kind: bytes, value: bytes, *, critical: bool = False) -> bytes:
+    """An Extension (RFC 5280 section 4.1): ``kind`` is an encoded OID, ``value`` the encoding that it holds."""
     # FALSE is the default and is left out (X.690 section 11.5).
     return der.sequence(kind, der.boolean(True) if critical else b"", der.octet_string(value))
 
 
 def assemble(tbs: bytes, algorithm: Algorithm, signature: bytes) -> bytes:
-    """The certificate in DER, from its TBS and the issuer's signature over it."""
-    return der.sequence(tbs, _SIGNATURES[algorithm], der.bit_string(signature))
+    """The certificate, or revocation list, in DER: from its TBS and the issuer's signature over it."""
+    return der.sequence(tbs, SIGNATURE_ALGORITHMS[algorithm], der.bit_string(signature))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

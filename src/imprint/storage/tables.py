@@ -184,5 +184,15 @@ revocations: Final = Table(
     _text("note"),
 )
 
+crls: Final = Table(
+    "crls",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    _text("crl"),
+    _text("this_update"),
+    _text("next_update"),
+    _int("revoked"),
+)
+
 # A key belongs to one unit for ever, also after it is scrapped.
 public_keys: Final = Table("public_keys", metadata, Column("public_key", Text, primary_key=True), _text("hardware_id"))

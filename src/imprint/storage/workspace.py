@@ -5,7 +5,7 @@
     imprint.toml          settings; no secrets
     imprint.db            SQLite
     keys/NAME.pem         encrypted private keys     keys/NAME.pub.pem   their public halves
-    certs/root.pem ca.pem
+    certs/root.pem ca.pem crl.pem
     ledger/               vkey, checkpoint, tiles and entry bundles: what the public may read
     station/              the journals of the stations that run here
 """
@@ -94,6 +94,11 @@ class Workspace:
     def ca_certificate(self) -> Path:
         """PEM."""
         return self.folder / "certs" / "ca.pem"
+
+    @property
+    def crl(self) -> Path:
+        """PEM; absent before the first list."""
+        return self.folder / "certs" / "crl.pem"
 
     def public_key(self, name: str) -> Path:
         """The public half of a key, PEM."""

@@ -63,7 +63,7 @@ def hold(
     after = next_state(before, move)
     if after is None:
         raise Refusal(Code.WRONG_STATE, f"unit {row['serial']} is {before}, so it cannot {move}")
-    if row["certificate"] is not None and not giving_up and find_revocation(store, row) is not None:
+    if not giving_up and find_revocation(store, row) is not None:
         raise Refusal(
             Code.REVOKED,
             f"the certificate of unit {row['serial']} is revoked",

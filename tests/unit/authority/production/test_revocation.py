@@ -30,9 +30,20 @@ def test_revoking_ends_the_certificate_and_leaves_the_unit(factory: Factory, sta
     assert (factory.unit(unit), factory.row("lots", lot=LOT)) == (before, lot)
     (entry,) = factory.entries(size)
     assert (entry.type, entry.public) == ("unit.revoked", {"certificate": before["certificate"]})
+    named = ("hardware_id", "epoch", "lot")
+    assert {name: entry.private[name] for name in named} == {name: before[name] for name in named}
     assert factory.rows("revocations") == [
         {"number": before["number"], "revoked": entry.time, "reason": "keyCompromise", "note": REVOKE.note}
     ]
+
+
+def test_the_other_units_go_on(factory: Factory) -> None:
+    bench, unit = factory.bench(), new_unit()
+    bench.imprint(new_unit())
+    bench.to("certified", unit)
+    factory.platform.command(REVOKE)
+    bench.permit(unit)
+    factory.platform.command(RevokeUnit(serial="SN-0002", reason=Reason.UNSPECIFIED, note=""))
 
 
 @pytest.mark.parametrize("state", ["claimed", "quarantined-early"])

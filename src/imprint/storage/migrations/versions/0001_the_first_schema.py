@@ -36,6 +36,15 @@ def upgrade() -> None:
         batch_op.create_index("uq_certificates_unit", ["hardware_id", "epoch"], unique=True)
 
     op.create_table(
+        "crls",
+        sa.Column("number", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("crl", sa.Text(), nullable=False),
+        sa.Column("this_update", sa.Text(), nullable=False),
+        sa.Column("next_update", sa.Text(), nullable=False),
+        sa.Column("revoked", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("number", name=op.f("pk_crls")),
+    )
+    op.create_table(
         "entries",
         sa.Column("seq", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("leaf", sa.Text(), nullable=False),
