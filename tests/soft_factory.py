@@ -54,6 +54,7 @@ START = datetime(2026, 11, 21, 11, 37, 7, 123000, tzinfo=UTC)
 LEASE = timedelta(minutes=60)
 LOT = "lot-1"
 GRANT = 3
+REFUNDS = 2
 PRODUCT = b"""\
 product: lamp
 identity: {name: lamp-idevid, key_algorithm: ed25519, key_origin: device, organization: Example,
@@ -212,6 +213,7 @@ class Factory:
                     counted[columns[unit["state"]]] += 1
             assert counted == {name: lot[name] for name in counted}
             assert sum(counted.values()) <= lot["granted"] + lot["refunded"]
+            assert lot["refunded"] <= min(lot["scrapped"], lot["refunds_at_most"])
 
     @contextmanager
     def refuses(self, code: str) -> Iterator[None]:
@@ -420,11 +422,11 @@ def copied_factory(template: Path, folder: Path) -> Iterator[Factory]:
 
 
 def make_template(folder: Path) -> Path:
-    """A workspace with a product, its release and one lot of ``GRANT`` units."""
+    """A workspace with a product, its release and one lot of ``GRANT`` units and at most ``REFUNDS`` refunds."""
     build_workspace(folder)
     factory = open_factory(folder, SetClock())
     factory.add_product()
     factory.add_release()
-    factory.add_lot()
+    factory.add_lot(refunds_at_most=REFUNDS)
     factory.stop()
     return folder

@@ -40,6 +40,7 @@ from imprint.authority.production.owner import (
     ExpireClaimsRule,
 )
 from imprint.authority.production.permit import PermitRule, QuarantineRule, ReleaseRule
+from imprint.authority.production.refund import RefundRule
 from imprint.authority.production.revocation import RevokeRule, ScrapRule
 from imprint.authority.releases import entries as release_entries
 from imprint.authority.releases.release import AddRelease, AddReleaseRule
@@ -400,6 +401,7 @@ def _rules(reader: Reader, signers: Mapping[str, Signer]) -> dict[type, Rule]:
         commands.AddProduct: AddProductRule(),
         commands.CreateLot: CreateLotRule(catalogue, ca.chain),
         commands.CloseLot: CloseLotRule(catalogue, signers["record"], reader.open_checkpoint),
+        commands.RefundUnits: RefundRule(catalogue),
         commands.ExpireClaims: ExpireClaimsRule(catalogue),
         commands.ScrapUnit: ScrapRule(),
         commands.RevokeUnit: RevokeRule(),

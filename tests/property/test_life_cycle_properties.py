@@ -22,7 +22,15 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from imprint.authority.production.commands import ClearUnit, CloseLot, Command, ExpireClaims, RevokeUnit, ScrapUnit
+from imprint.authority.production.commands import (
+    ClearUnit,
+    CloseLot,
+    Command,
+    ExpireClaims,
+    RefundUnits,
+    RevokeUnit,
+    ScrapUnit,
+)
 from imprint.errors import RefusedError
 from imprint.formats.crl import Reason
 from imprint.formats.mcuboot import parse
@@ -31,7 +39,7 @@ from imprint.protocol.codec import encode_answer
 from imprint.protocol.intentions import Intention, QuarantineUnit, ReleaseUnit
 from imprint.protocol.refusals import Code
 from imprint.testing.soft_unit import SoftUnit
-from soft_factory import GRANT, LEASE, LOT, Bench, Factory, SetClock, new_unit, open_factory
+from soft_factory import GRANT, LEASE, LOT, REFUNDS, Bench, Factory, SetClock, new_unit, open_factory
 
 UNITS = 5
 STATIONS = ("bench-1", "bench-2")
@@ -81,6 +89,7 @@ class Line(RuleBasedStateMachine):
         self.answered: list[tuple[str, str, Intention, bytes]] = []
         self.steps = 0
         self.closed = False
+        self.refunded = 0
 
     def teardown(self) -> None:
         if hasattr(self, "factory"):
@@ -142,7 +151,7 @@ class Line(RuleBasedStateMachine):
             foreseen = Code.CONTESTED
         elif model.state in ("quarantined", "scrapped"):
             foreseen = Code.WRONG_STATE
-        elif not goes_on and not lease_over and self.used() == GRANT:
+        elif not goes_on and not lease_over and self.used() == GRANT + self.refunded:
             if self.stale():
                 self.expire(self.stale()[0])
             else:
@@ -270,6 +279,19 @@ class Line(RuleBasedStateMachine):
         assert self.command(RevokeUnit(serial=serial, reason=reason, note="?")) == foreseen
         model.revoked = model.revoked or foreseen is None
 
+    @rule(count=st.integers(1, 2))
+    def refund(self, count: int) -> None:
+        scrapped = sum(model.state == "scrapped" for model in self.models)
+        foreseen = None
+        if self.closed:
+            foreseen = Code.LOT_CLOSED
+        elif self.refunded + count > REFUNDS:
+            foreseen = Code.REFUNDS_USED_UP
+        elif self.refunded + count > scrapped:
+            foreseen = Code.NOT_SCRAPPED
+        assert self.command(RefundUnits(lot=LOT, count=count, reason="?")) == foreseen
+        self.refunded += count if foreseen is None else 0
+
     @rule()
     def collect(self) -> None:
         foreseen = Code.LOT_CLOSED if self.closed else None if self.stale() else Code.WRONG_STATE
@@ -326,7 +348,8 @@ class Line(RuleBasedStateMachine):
         counts = {"in_work": IN_WORK, "shipped": ("complete",), "scrapped": ("scrapped",)}
         for column, states in {**counts, "quarantined": ("quarantined",)}.items():
             assert lot[column] == sum(model.state in states for model in self.models)
-        assert self.used() <= lot["granted"] + lot["refunded"] == GRANT
+        assert lot["refunded"] == self.refunded
+        assert self.used() <= lot["granted"] + lot["refunded"] == GRANT + self.refunded
         revoked = {row["number"] for row in self.factory.rows("revocations")}
         assert revoked == {
             rows[unit.hardware_id.hex()]["number"]

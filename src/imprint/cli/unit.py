@@ -15,9 +15,10 @@ from imprint.authority.production.named_unit import find_unit
 from imprint.authority.production.revocation import find_revocation
 from imprint.cli.output import Json, note, show
 from imprint.cli.passphrase import PassphraseFd, PassphraseFile
+from imprint.cli.reason import Reason, checked_reason
 from imprint.cli.workspace_access import deciding, reading, told
 from imprint.clock import to_text
-from imprint.errors import InputError, RefusedError, UnitFailed
+from imprint.errors import RefusedError, UnitFailed
 from imprint.formats.birth_record import BirthRecord
 from imprint.formats.crl import Reason as RevocationReason
 from imprint.protocol.evidence import Grade
@@ -38,9 +39,7 @@ from imprint.verify_record import (
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 
 Serial = Annotated[str, typer.Argument(metavar="SERIAL", help="The unit's serial number")]
-Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; it is kept in the ledger")]
 
-MOST_REASON = 500
 _SHOWN = ("serial", "hardware_id", "lot", "state", "contested", "station")
 
 
@@ -123,7 +122,7 @@ def scrap(
 
     Example: imprint unit scrap MP-000007 --reason "cracked board"
     """
-    command = ScrapUnit(serial=serial, reason=_reason(reason))
+    command = ScrapUnit(serial=serial, reason=checked_reason(reason))
     with deciding(ctx, passphrase_file, passphrase_fd) as platform:
         state = platform.command(command)
     show({"serial": serial, "state": state}, as_json=as_json)
@@ -145,7 +144,7 @@ def revoke(
 
     Example: imprint unit revoke MP-000007 --reason keyCompromise --note "stolen from the van"
     """
-    command = RevokeUnit(serial=serial, reason=reason, note="" if note_ is None else _reason(note_, "--note"))
+    command = RevokeUnit(serial=serial, reason=reason, note="" if note_ is None else checked_reason(note_, "--note"))
     with deciding(ctx, passphrase_file, passphrase_fd) as platform:
         state = platform.command(command)
     show({"serial": serial, "certificate": state}, as_json=as_json)
@@ -164,7 +163,7 @@ def clear(
 
     Example: imprint unit clear MP-000007 --reason "port was dirty, board is the original"
     """
-    command = ClearUnit(serial=serial, reason=_reason(reason))
+    command = ClearUnit(serial=serial, reason=checked_reason(reason))
     with deciding(ctx, passphrase_file, passphrase_fd) as platform:
         state = platform.command(command)
     show({"serial": serial, "state": state}, as_json=as_json)
@@ -247,9 +246,3 @@ def _find(store: Reading, name: str) -> Row:
 
 def _brief(row: Row) -> dict[str, Any]:
     return {**{name: row[name] for name in _SHOWN}, "contested": bool(row["contested"])}
-
-
-def _reason(text: str, option: str = "--reason") -> str:
-    if not text.strip() or len(text) > MOST_REASON:
-        raise InputError(f"a reason has 1 to {MOST_REASON} characters", subject=option)
-    return text

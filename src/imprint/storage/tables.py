@@ -106,6 +106,7 @@ lots: Final = Table(
     _text("product"),
     _int("granted"),
     _int("refunded"),
+    _int("refunds_at_most"),
     _int("in_work"),
     _int("shipped"),
     _int("scrapped"),
@@ -119,7 +120,9 @@ lots: Final = Table(
     _text("state"),
     _text("reconciliation", null=True),
     _text("last_leaf"),
-    CheckConstraint("granted > 0 AND refunded >= 0", name="grant"),
+    CheckConstraint("granted > 0 AND refunded >= 0 AND refunded <= refunds_at_most", name="grant"),
+    # A place is given back for a unit that is scrapped, and once.
+    CheckConstraint("refunded <= scrapped", name="refunded"),
     CheckConstraint("in_work >= 0 AND shipped >= 0 AND scrapped >= 0 AND quarantined >= 0", name="counts"),
     CheckConstraint("in_work + shipped + scrapped + quarantined <= granted + refunded", name="within_grant"),
     CheckConstraint("state <> 'closed' OR in_work = 0", name="closed"),

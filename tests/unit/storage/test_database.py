@@ -214,7 +214,7 @@ def test_no_closed_lot_with_units_in_work(factory: Factory) -> None:
 @pytest.mark.parametrize("granted", [0, -1])
 def test_no_lot_without_a_grant(factory: Factory, granted: int) -> None:
     names = ("product", "recipe", "recipe_name", "profile", "firmware", "diagnostic")
-    fields = {**dict.fromkeys(names, "x"), "lot": "lot-2", "granted": granted}
+    fields = {**dict.fromkeys(names, "x"), "lot": "lot-2", "granted": granted, "refunds_at_most": 0}
     with factory.lawless() as lawless:
         refused(factory, lawless, "lot.created", fields, "grant")
 

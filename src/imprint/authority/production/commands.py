@@ -23,6 +23,7 @@ class CreateLot:
     recipe_name: str
     firmware: str  # version of a production release
     diagnostic: str | None  # version of a diagnostic release
+    refunds_at_most: int = 0  # how many places may be given back for scrapped units
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +32,15 @@ class CloseLot:
 
     lot: str
     checkpoint: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefundUnits:
+    """So many scrapped units may be made again: their places go back to the lot."""
+
+    lot: str
+    count: int
+    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,4 +75,4 @@ class ClearUnit:
     reason: str
 
 
-Command = AddProduct | CreateLot | CloseLot | ExpireClaims | ScrapUnit | RevokeUnit | ClearUnit
+Command = AddProduct | CreateLot | CloseLot | RefundUnits | ExpireClaims | ScrapUnit | RevokeUnit | ClearUnit

@@ -15,6 +15,7 @@ from imprint.encoding import canonical
 
 PRODUCT_ADDED: Final = "product.added"
 LOT_CREATED: Final = "lot.created"
+LOT_REFUNDED: Final = "lot.refunded"
 LOT_CLOSED: Final = "lot.closed"
 UNIT_CLAIMED: Final = "unit.claimed"
 UNIT_RECLAIMED: Final = "unit.reclaimed"
@@ -41,10 +42,27 @@ def _product_added(entry: OpenedEntry) -> list[Change]:
 
 
 def _lot_created(entry: OpenedEntry) -> list[Change]:
-    names = ("lot", "product", "granted", "recipe", "recipe_name", "profile", "firmware", "diagnostic")
+    names = (
+        "lot",
+        "product",
+        "granted",
+        "refunds_at_most",
+        "recipe",
+        "recipe_name",
+        "profile",
+        "firmware",
+        "diagnostic",
+    )
     counts = dict.fromkeys(("refunded", "in_work", "shipped", "scrapped", "quarantined", "allotted"), 0)
     row = {name: entry.private[name] for name in names}
     return [Insert("lots", {**row, **counts, "state": "open", "reconciliation": None, "last_leaf": entry.leaf})]
+
+
+def _lot_refunded(entry: OpenedEntry) -> list[Change]:
+    fields = entry.private
+    given_back = {"refunded": fields["count"]}
+    covered = {"last_leaf": entry.leaf}
+    return [Update("lots", {"lot": fields["lot"]}, set=covered, add=given_back, expect={"state": "open"})]
 
 
 def _lot_closed(entry: OpenedEntry) -> list[Change]:
@@ -199,6 +217,7 @@ CHANGES: Final[Mapping[str, ChangesOf]] = MappingProxyType(
     {
         PRODUCT_ADDED: _product_added,
         LOT_CREATED: _lot_created,
+        LOT_REFUNDED: _lot_refunded,
         LOT_CLOSED: _lot_closed,
         UNIT_CLAIMED: _unit_claimed,
         UNIT_RECLAIMED: _unit_reclaimed,

@@ -81,6 +81,11 @@ class CreateLotRule:
         """Refuses a count below 1, a name that is taken, and a product or releases that were not added."""
         if not 1 <= command.count <= MAX_GRANT:
             raise Refusal(Code.BAD_REQUEST, f"a lot has 1 to {MAX_GRANT} units, not {command.count}")
+        if not 0 <= command.refunds_at_most <= command.count:
+            raise Refusal(
+                Code.BAD_REQUEST,
+                f"a lot of {command.count} can have 0 to {command.count} refunds, not {command.refunds_at_most}",
+            )
         if not _LOT_NAME.fullmatch(command.lot):
             raise Refusal(Code.BAD_REQUEST, "a lot's name has 1 to 64 letters, digits, dots, dashes and underscores")
         if store.get("lots", lot=command.lot) is not None:
@@ -97,6 +102,7 @@ class CreateLotRule:
             "lot": command.lot,
             "product": product.name,
             "granted": command.count,
+            "refunds_at_most": command.refunds_at_most,
             "recipe": sha256_hex(command.recipe),
             "recipe_name": command.recipe_name,
             "profile": sha256_hex(profile),

@@ -67,6 +67,7 @@ def upgrade() -> None:
         sa.Column("product", sa.Text(), nullable=False),
         sa.Column("granted", sa.Integer(), nullable=False),
         sa.Column("refunded", sa.Integer(), nullable=False),
+        sa.Column("refunds_at_most", sa.Integer(), nullable=False),
         sa.Column("in_work", sa.Integer(), nullable=False),
         sa.Column("shipped", sa.Integer(), nullable=False),
         sa.Column("scrapped", sa.Integer(), nullable=False),
@@ -81,13 +82,14 @@ def upgrade() -> None:
         sa.Column("reconciliation", sa.Text(), nullable=True),
         sa.Column("last_leaf", sa.Text(), nullable=False),
         sa.CheckConstraint("state <> 'closed' OR in_work = 0", name=op.f("ck_lots_closed")),
-        sa.CheckConstraint("granted > 0 AND refunded >= 0", name=op.f("ck_lots_grant")),
+        sa.CheckConstraint("granted > 0 AND refunded >= 0 AND refunded <= refunds_at_most", name=op.f("ck_lots_grant")),
         sa.CheckConstraint(
             "in_work + shipped + scrapped + quarantined <= granted + refunded", name=op.f("ck_lots_within_grant")
         ),
         sa.CheckConstraint(
             "in_work >= 0 AND shipped >= 0 AND scrapped >= 0 AND quarantined >= 0", name=op.f("ck_lots_counts")
         ),
+        sa.CheckConstraint("refunded <= scrapped", name=op.f("ck_lots_refunded")),
         sa.PrimaryKeyConstraint("lot", name=op.f("pk_lots")),
     )
     op.create_table(
