@@ -180,8 +180,8 @@ class Factory:
         return self.bench(lot=OTHER_LOT)
 
     def unit(self, unit: SoftUnit) -> Row:
-        """A unit's row."""
-        return self.row("units", hardware_id=unit.hardware_id.hex())
+        """A unit's row: that of its newest epoch."""
+        return self.rows("units", hardware_id=unit.hardware_id.hex())[-1]
 
     def counts(self, lot: str = LOT) -> dict[str, int]:
         """The columns of a lot that count units, without those at zero."""
@@ -202,14 +202,14 @@ class Factory:
     def check(self) -> None:
         """The tables are what the ledger says, and the counts what the units' states say."""
         replay(self.database, entry_changes, lambda _: None)
-        columns = dict.fromkeys(("claimed", "certified", "permitted"), "in_work")
+        columns = dict.fromkeys(("claimed", "rework", "certified", "permitted"), "in_work")
         columns |= {"complete": "shipped", "quarantined": "quarantined", "scrapped": "scrapped"}
         with self.reader.store.reading() as store:
             lots, units = store.find("lots"), store.find("units")
         for lot in lots:
             counted = {"in_work": 0, "shipped": 0, "scrapped": 0, "quarantined": 0}
             for unit in units:
-                if unit["lot"] == lot["lot"] and unit["state"] != "released":
+                if unit["lot"] == lot["lot"] and unit["state"] not in ("released", "superseded"):
                     counted[columns[unit["state"]]] += 1
             assert counted == {name: lot[name] for name in counted}
             assert sum(counted.values()) <= lot["granted"] + lot["refunded"]

@@ -42,6 +42,7 @@ from imprint.authority.production.owner import (
 from imprint.authority.production.permit import PermitRule, QuarantineRule, ReleaseRule
 from imprint.authority.production.refund import RefundRule
 from imprint.authority.production.revocation import RevokeRule, ScrapRule
+from imprint.authority.production.rework import ReworkRule
 from imprint.authority.releases import entries as release_entries
 from imprint.authority.releases.release import AddRelease, AddReleaseRule
 from imprint.authority.releases.seal import seal
@@ -405,6 +406,7 @@ def _rules(reader: Reader, signers: Mapping[str, Signer]) -> dict[type, Rule]:
         commands.ExpireClaims: ExpireClaimsRule(catalogue),
         commands.ScrapUnit: ScrapRule(),
         commands.RevokeUnit: RevokeRule(),
+        commands.ReworkUnit: ReworkRule(),
         commands.ClearUnit: ClearRule(),
         AddRelease: AddReleaseRule(boot_key),
         SignCrl: SignCrlRule(ca),

@@ -7,7 +7,7 @@ nor refuse too much without being caught.
 
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
@@ -29,6 +29,7 @@ from imprint.authority.production.commands import (
     ExpireClaims,
     RefundUnits,
     RevokeUnit,
+    ReworkUnit,
     ScrapUnit,
 )
 from imprint.errors import RefusedError
@@ -45,7 +46,7 @@ UNITS = 5
 STATIONS = ("bench-1", "bench-2")
 REPLAY_EVERY = 5
 MOMENT = timedelta(milliseconds=1)
-IN_WORK = ("claimed", "certified", "permitted")
+IN_WORK = ("claimed", "rework", "certified", "permitted")
 LIVE = (*IN_WORK, "complete", "quarantined")
 
 
@@ -60,6 +61,8 @@ class Model:
     contested: bool = False
     certified_key: bytes = b""
     revoked: bool = False
+    epoch: int = 1
+    compromised: set[bytes] = field(default_factory=set)
 
     @property
     def has_certificate(self) -> bool:
@@ -90,6 +93,7 @@ class Line(RuleBasedStateMachine):
         self.steps = 0
         self.closed = False
         self.refunded = 0
+        self.dead: set[str] = set()  # numbers of revoked certificates
 
     def teardown(self) -> None:
         if hasattr(self, "factory"):
@@ -176,14 +180,16 @@ class Line(RuleBasedStateMachine):
             foreseen = Code.REVOKED
         elif foreseen is None and model.has_certificate and model.certified_key != key.spki():
             foreseen = Code.WRONG_KEY
-        elif foreseen is None and not model.has_certificate and key.spki() in self.key_owners:
+        elif foreseen is None and not model.has_certificate and self.key_owners.get(key.spki(), number) != number:
             foreseen = Code.KEY_TAKEN
             self.models[self.key_owners[key.spki()]].contested = True
+        elif foreseen is None and not model.has_certificate and key.spki() in model.compromised:
+            foreseen = Code.KEY_COMPROMISED
         bench = self.benches[station]
         answer = self.ask(station, bench.certifying(key, fence=max(0, model.fence + off)), foreseen)
         if isinstance(answer.result, Certified):
             model.certified_key = key.spki()
-            model.state = "certified" if model.state == "claimed" else model.state
+            model.state = "certified" if model.state in ("claimed", "rework") else model.state
             self.key_owners.setdefault(key.spki(), number)
             assert self.key_owners[key.spki()] == number
             unit.key = key.key
@@ -224,12 +230,14 @@ class Line(RuleBasedStateMachine):
     def give_up(self, number: int, station: str, off: int, quarantine: bool) -> None:
         model = self.models[number]
         foreseen = self.held(number, station, off, giving_up=True)
-        if foreseen is None and model.state not in (IN_WORK if quarantine else ("claimed",)):
+        if foreseen is None and model.state not in (IN_WORK if quarantine else ("claimed", "rework")):
             foreseen = Code.WRONG_STATE
         kind = QuarantineUnit if quarantine else ReleaseUnit
         hardware_id, fence = self.units[number].hardware_id.hex(), max(0, model.fence + off)
         self.ask(station, kind(lot=LOT, hardware_id=hardware_id, fence=fence, reason="?"), foreseen)
-        if foreseen is None:
+        if foreseen is None and not quarantine and model.state == "rework":
+            model.held_by = ("", "")
+        elif foreseen is None:
             model.state = "quarantined" if quarantine else "released"
 
     @precondition(lambda self: self.answered)
@@ -249,10 +257,11 @@ class Line(RuleBasedStateMachine):
         if model.state == "new":
             return
         gives_back = model.state in ("claimed", "quarantined") and not model.has_certificate
-        after = "scrapped" if scrap else "released" if gives_back else model.state
+        given_back = "rework" if model.state == "quarantined" and model.epoch > 1 else "released"
+        after = "scrapped" if scrap else given_back if gives_back else model.state
         if not scrap and model.state == "quarantined" and not gives_back:
             after = "certified"
-        possible = ("certified", "permitted", "quarantined", "complete") if scrap else (*LIVE, "released")
+        possible = ("rework", "certified", "permitted", "quarantined", "complete") if scrap else (*LIVE, "released")
         foreseen = None
         if scrap and self.closed:
             foreseen = Code.LOT_CLOSED
@@ -265,7 +274,8 @@ class Line(RuleBasedStateMachine):
         assert self.command(command) == foreseen
         if foreseen is None:
             model.state = after
-            model.revoked = model.revoked or (scrap and model.has_certificate)
+            if scrap and model.has_certificate:
+                self.ends(number)
             if not scrap:
                 model.contested, model.held_by, model.fence = False, ("", ""), model.fence + 1
 
@@ -277,7 +287,34 @@ class Line(RuleBasedStateMachine):
         foreseen = Code.REVOKED if model.revoked else None if model.has_certificate else Code.WRONG_STATE
         serial = self.factory.unit(self.units[number])["serial"]
         assert self.command(RevokeUnit(serial=serial, reason=reason, note="?")) == foreseen
-        model.revoked = model.revoked or foreseen is None
+        if foreseen is None:
+            self.ends(number)
+            if reason is Reason.KEY_COMPROMISE:
+                model.compromised.add(model.certified_key)
+
+    def ends(self, number: int) -> None:
+        """The unit's certificate is dead from now on."""
+        self.models[number].revoked = True
+        self.dead.add(self.factory.unit(self.units[number])["number"])
+
+    @rule(number=units)
+    def rework(self, number: int) -> None:
+        model = self.models[number]
+        if model.state == "new":
+            return
+        foreseen = None
+        if self.closed:
+            foreseen = Code.LOT_CLOSED
+        elif model.state not in ("complete", "quarantined") or not model.has_certificate:
+            foreseen = Code.WRONG_STATE
+        elif model.contested:
+            foreseen = Code.CONTESTED
+        row = self.factory.unit(self.units[number])
+        assert self.command(ReworkUnit(serial=row["serial"], reason="?")) == foreseen
+        if foreseen is None:
+            self.dead.add(row["number"])
+            model.state, model.epoch, model.fence = "rework", model.epoch + 1, model.fence + 1
+            model.held_by, model.certified_key, model.revoked = ("", ""), b"", False
 
     @rule(count=st.integers(1, 2))
     def refund(self, count: int) -> None:
@@ -342,7 +379,7 @@ class Line(RuleBasedStateMachine):
                 assert model.state == "new"
                 continue
             assert (row["state"], row["contested"], row["fence"]) == (model.state, model.contested, model.fence)
-            assert row["live"] == (model.state in LIVE)
+            assert (row["live"], row["epoch"]) == (model.state in LIVE, model.epoch)
             assert (row["certificate"] is not None) == model.has_certificate
         lot = self.factory.row("lots", lot=LOT)
         counts = {"in_work": IN_WORK, "shipped": ("complete",), "scrapped": ("scrapped",)}
@@ -350,12 +387,7 @@ class Line(RuleBasedStateMachine):
             assert lot[column] == sum(model.state in states for model in self.models)
         assert lot["refunded"] == self.refunded
         assert self.used() <= lot["granted"] + lot["refunded"] == GRANT + self.refunded
-        revoked = {row["number"] for row in self.factory.rows("revocations")}
-        assert revoked == {
-            rows[unit.hardware_id.hex()]["number"]
-            for unit, model in zip(self.units, self.models, strict=True)
-            if model.revoked
-        }
+        assert {row["number"] for row in self.factory.rows("revocations")} == self.dead
         certificates = self.factory.rows("certificates")
         assert len({(row["hardware_id"], row["epoch"]) for row in certificates}) == len(certificates)
         if self.steps % REPLAY_EVERY == 0:

@@ -42,7 +42,7 @@ NOUNS: Final = (
     Noun(name="recipe", summary="The steps for a product: those that ship, and a check for yours"),
     Noun(name="lot", summary="Production orders: create, watch, report, close, export"),
     Noun(name="station", summary="The bench: imprint the units on its fixtures"),
-    Noun(name="unit", summary="Single units: show, verify, scrap, revoke"),
+    Noun(name="unit", summary="Single units: show, verify, scrap, revoke, rework"),
     Noun(name="crl", summary="The list of revoked certificates: sign, show"),
     Noun(name="ledger", summary="The log of all that was decided: verify, prove, check-point"),
     Noun(name="record", summary="Birth records: show and verify"),

@@ -11,6 +11,7 @@ from imprint.authority.decisions.changes import Row
 from imprint.authority.decisions.transaction import Reading
 from imprint.authority.production.commands import CloseLot, CreateLot, ExpireClaims, RefundUnits
 from imprint.authority.production.export import closed_lot, ledger_files, lot_files, trust_files
+from imprint.authority.production.life_cycle import State
 from imprint.authority.production.reconciliation import unused
 from imprint.cli.output import Json, note, show
 from imprint.cli.passphrase import PassphraseFd, PassphraseFile
@@ -232,6 +233,7 @@ def reconciliation(store: Reading, row: Row) -> dict[str, Any]:
         {name: unit[name] for name in ("serial", "hardware_id", "state", "station")}
         | {"contested": bool(unit["contested"]), "revoked": unit["number"] in ended}
         for unit in store.find("units", lot=row["lot"])
-        if unit["state"] != "complete" or unit["contested"] or unit["number"] in ended
+        if unit["state"] != State.SUPERSEDED
+        and (unit["state"] != State.COMPLETE or unit["contested"] or unit["number"] in ended)
     ]
     return {**_summary(row), "not_simply_shipped": open_questions}

@@ -9,7 +9,7 @@ import typer
 
 from imprint.authority.decisions.changes import Row
 from imprint.authority.decisions.transaction import Reading
-from imprint.authority.production.commands import ClearUnit, RevokeUnit, ScrapUnit
+from imprint.authority.production.commands import ClearUnit, RevokeUnit, ReworkUnit, ScrapUnit
 from imprint.authority.production.life_cycle import State
 from imprint.authority.production.named_unit import find_unit
 from imprint.authority.production.revocation import find_revocation
@@ -56,7 +56,9 @@ def list_(
     """
     where = {name: str(value) for name, value in (("lot", lot), ("state", state)) if value is not None}
     with reading(ctx).store.reading() as store:
-        rows = [_brief(row) for row in store.find("units", **where)]
+        found = store.find("units", **where)
+    # Of a reworked unit only the newest epoch is shown, unless the earlier ones are asked for.
+    rows = [_brief(row) for row in found if state is not None or row["state"] != State.SUPERSEDED]
     show({"units": sorted(rows, key=lambda row: str(row["serial"]))}, as_json=as_json)
 
 
@@ -148,6 +150,27 @@ def revoke(
     with deciding(ctx, passphrase_file, passphrase_fd) as platform:
         state = platform.command(command)
     show({"serial": serial, "certificate": state}, as_json=as_json)
+
+
+@app.command()
+def rework(
+    ctx: typer.Context,
+    serial: Serial,
+    reason: Reason,
+    passphrase_file: PassphraseFile = None,
+    passphrase_fd: PassphraseFd = None,
+    as_json: Json = False,
+) -> None:
+    """The unit starts again, in its place of the lot: its certificate is revoked, and the same board gets another one.
+
+    Example: imprint unit rework MP-000007 --reason "antenna replaced"
+    """
+    command = ReworkUnit(serial=serial, reason=checked_reason(reason))
+    with deciding(ctx, passphrase_file, passphrase_fd) as platform:
+        state = platform.command(command)
+    show({"serial": serial, "state": state}, as_json=as_json)
+    if not as_json:
+        note("Next: put the board on a fixture again, in the same lot")
 
 
 @app.command()

@@ -332,6 +332,11 @@ def _is_vendor_root(root: bytes, certificate: bytes, now: datetime) -> bool:
     return valid and _may_issue(extensions) and is_issued_by(certificate, root)
 
 
+def number_of(certificate: bytes) -> int:
+    """A certificate's own serialNumber. Raises :class:`FormatError` for what is not a certificate in DER."""
+    return _read_certificate(certificate, "certificate")[0].serial_number
+
+
 def is_issued_by(certificate: bytes, issuer: bytes) -> bool:
     """Whether ``certificate`` names ``issuer`` and is signed by its key; both in DER.
 

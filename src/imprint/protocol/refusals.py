@@ -25,6 +25,7 @@ class Code(StrEnum):
     WEAK_KEY = "weak-key"
     WRONG_KEY = "wrong-key"  # not the key, algorithm or origin that the profile asks for
     KEY_TAKEN = "key-taken"  # this public key belongs to another unit
+    KEY_COMPROMISED = "key-compromised"  # this unit's own key, which was revoked for that
     REVOKED = "revoked"  # a certificate that is revoked vouches for nothing any more
     EVIDENCE_TOO_WEAK = "evidence-too-weak"
     EVIDENCE_CONTRADICTS = "evidence-contradicts"

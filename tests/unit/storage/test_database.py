@@ -69,6 +69,7 @@ def certified(unit: SoftUnit, number: int, **changed: Any) -> dict[str, Any]:
         "public_key": sha256_hex(unit.spki()),
         "certificate": f"{number:064x}",
         "origin": "device",
+        "known_key": False,
         "challenge": "01",
         **changed,
     }
@@ -112,7 +113,7 @@ def test_no_second_live_unit_with_a_hardware_id(factory: Factory) -> None:
         lawless.log(UNIT_CLAIMED, claimed(unit, 1))
         again = claimed(unit, 2, epoch=2, first_time=False)
         refused(factory, lawless, UNIT_CLAIMED, again, "units.hardware_id")
-        lawless.log(UNIT_RELEASED, {**claimed(unit, 1), "before": "claimed"})
+        lawless.log(UNIT_RELEASED, {**claimed(unit, 1), "before": "claimed", "after": "released"})
         lawless.log(UNIT_CLAIMED, again)
 
 
@@ -120,7 +121,7 @@ def test_no_second_row_for_an_epoch(factory: Factory) -> None:
     unit = new_unit()
     with factory.lawless() as lawless:
         lawless.log(UNIT_CLAIMED, claimed(unit, 1))
-        lawless.log(UNIT_RELEASED, {**claimed(unit, 1), "before": "claimed"})
+        lawless.log(UNIT_RELEASED, {**claimed(unit, 1), "before": "claimed", "after": "released"})
         refused(factory, lawless, UNIT_CLAIMED, claimed(unit, 2, first_time=False), "units.hardware_id, units.epoch")
 
 
@@ -225,7 +226,7 @@ def test_no_count_below_zero(factory: Factory) -> None:
     with factory.lawless() as lawless:
         lawless.log(UNIT_CLAIMED, claimed(unit, 1))
         factory.add_lot("lot-2")
-        wrong = {**claimed(unit, 1, lot="lot-2"), "before": "claimed"}
+        wrong = {**claimed(unit, 1, lot="lot-2"), "before": "claimed", "after": "released"}
         refused(factory, lawless, UNIT_RELEASED, wrong, "counts")
 
 

@@ -188,9 +188,7 @@ def _claim(
         "fence": unit["fence"] + 1 if unit else 1,
         "lease_until": to_text(moment.now + timedelta(minutes=lot.product.file.lease_minutes)),
         "challenge": challenge.hex(),
-        # Stored before anything is signed with them: signing again gives the same identity.
-        "number": f"{certificate_number(moment.random(NUMBER_SIZE)):x}",
-        "not_before": to_text(moment.now.replace(microsecond=0)),
+        **fresh_certificate(moment),
     }
     result = Claimed(
         state=State.CLAIMED,
@@ -200,6 +198,15 @@ def _claim(
         challenge=challenge,
     )
     return Outcome((*expired, Event(UNIT_CLAIMED, private)), result)
+
+
+def fresh_certificate(moment: Moment) -> dict[str, str]:
+    """Number and notBefore of an epoch's certificate. Stored before anything is signed with them: signing again gives
+    the same identity."""
+    return {
+        "number": f"{certificate_number(moment.random(NUMBER_SIZE)):x}",
+        "not_before": to_text(moment.now.replace(microsecond=0)),
+    }
 
 
 def _allot(store: Reading, lot: PinnedLot, request: ClaimUnit) -> dict[str, Any]:

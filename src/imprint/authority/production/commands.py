@@ -68,6 +68,14 @@ class RevokeUnit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReworkUnit:
+    """The unit starts again in its place as a new epoch: its certificate is revoked in the same decision."""
+
+    serial: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClearUnit:
     """A security officer has looked at a contested, quarantined or stuck unit and frees it."""
 
@@ -75,4 +83,6 @@ class ClearUnit:
     reason: str
 
 
-Command = AddProduct | CreateLot | CloseLot | RefundUnits | ExpireClaims | ScrapUnit | RevokeUnit | ClearUnit
+Command = (
+    AddProduct | CreateLot | CloseLot | RefundUnits | ExpireClaims | ScrapUnit | RevokeUnit | ReworkUnit | ClearUnit
+)

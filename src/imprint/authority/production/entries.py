@@ -29,6 +29,7 @@ UNIT_QUARANTINED: Final = "unit.quarantined"
 UNIT_CLEARED: Final = "unit.cleared"
 UNIT_SCRAPPED: Final = "unit.scrapped"
 UNIT_REVOKED: Final = "unit.revoked"
+UNIT_REWORKED: Final = "unit.reworked"
 
 
 def _product_added(entry: OpenedEntry) -> list[Change]:
@@ -70,6 +71,12 @@ def _lot_closed(entry: OpenedEntry) -> list[Change]:
     return [Update("lots", {"lot": entry.private["lot"]}, set=closed, expect={"state": "open"})]
 
 
+# What a unit does not have before its certificate.
+_BLANK: Final = MappingProxyType(
+    dict.fromkeys(("origin", "public_key", "certificate", "record", "certify_leaf", "complete_leaf"))
+)
+
+
 def _unit_claimed(entry: OpenedEntry) -> list[Change]:
     fields = entry.private
     names = ("lot", "product", "serial", "run", "fence", "lease_until", "challenge", "number", "not_before")
@@ -84,8 +91,7 @@ def _unit_claimed(entry: OpenedEntry) -> list[Change]:
     key = {"hardware_id": fields["hardware_id"], "epoch": fields["epoch"]}
     unit: Change
     if fields["before"] is None:
-        blank = dict.fromkeys(("origin", "public_key", "certificate", "record", "certify_leaf", "complete_leaf"))
-        unit = Insert("units", {**key, **row, **blank, "contested": 0})
+        unit = Insert("units", {**key, **row, **_BLANK, "contested": 0})
     else:
         unit = Update("units", key, set=row, expect={"state": fields["before"], "fence": fields["fence"] - 1})
     before = State(fields["before"]) if fields["before"] else None
@@ -141,7 +147,7 @@ def _unit_certified(entry: OpenedEntry) -> list[Change]:
     return [
         *_move(entry, State.CERTIFIED, identity),
         Insert("certificates", certificate),
-        Insert("public_keys", key),
+        *([] if fields["known_key"] else [Insert("public_keys", key)]),
     ]
 
 
@@ -158,7 +164,9 @@ def _unit_completed(entry: OpenedEntry) -> list[Change]:
 
 
 def _unit_released(entry: OpenedEntry) -> list[Change]:
-    return _move(entry, State.RELEASED)
+    """In a later epoch nobody holds the unit any more, and its place waits for it."""
+    after = State(entry.private["after"])
+    return _move(entry, after, {"run": "", "station": ""} if after is State.REWORK else None)
 
 
 def _unit_quarantined(entry: OpenedEntry) -> list[Change]:
@@ -173,6 +181,21 @@ def _unit_cleared(entry: OpenedEntry) -> list[Change]:
 
 def _unit_scrapped(entry: OpenedEntry) -> list[Change]:
     return [*_revoked(entry), *_move(entry, State.SCRAPPED)]
+
+
+def _unit_reworked(entry: OpenedEntry) -> list[Change]:
+    """One epoch ends and the next one takes its place over, so that the lot never has a place more or less."""
+    fields, begun = entry.private, entry.private["next"]
+    names = ("hardware_id", "lot", "product", "serial", "unit_values")
+    free = {"station": "", "run": "", "contested": 0, "lease_until": entry.time}
+    state = {"state": State.REWORK.value, "live": 1, "claim_leaf": entry.leaf}
+    unit = {**{name: fields[name] for name in names}, **begun, **free, **state, **_BLANK}
+    return [
+        *_revoked(entry),
+        *_move(entry, State.SUPERSEDED),
+        Insert("units", {**unit, "epoch": fields["epoch"] + 1}),
+        *_counted(entry, None, State.REWORK),
+    ]
 
 
 def _revoked(entry: OpenedEntry) -> list[Change]:
@@ -231,6 +254,7 @@ CHANGES: Final[Mapping[str, ChangesOf]] = MappingProxyType(
         UNIT_CLEARED: _unit_cleared,
         UNIT_SCRAPPED: _unit_scrapped,
         UNIT_REVOKED: _revoked,
+        UNIT_REWORKED: _unit_reworked,
         REFUSED: _refused,
     }
 )

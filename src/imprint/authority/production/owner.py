@@ -168,13 +168,19 @@ class ClearRule:
     def __call__(self, moment: Moment, store: Reading, command: ClearUnit) -> Outcome:
         """Refuses a unit that does not exist or that is scrapped, and a move that would change a closed lot's sum."""
         unit = find_unit(store, command.serial)
-        holds_place = State(unit["state"]) in (State.CLAIMED, State.QUARANTINED)
-        gives_back = holds_place and unit["certificate"] is None
-        after = move(unit, Move.RELEASE if gives_back else Move.CLEAR)
+        after = move(unit, _way_out(unit))
         if after != unit["state"]:
             refuse_closed(store, unit)
         private = {**moved(unit, after), "fence": unit["fence"] + 1, "reason": command.reason}
         return Outcome((Event(UNIT_CLEARED, private),), Done(state=after))
+
+
+def _way_out(unit: Row) -> Move:
+    """A place that no certificate was issued for goes back to the lot; that of a reworked unit waits for it."""
+    state = State(unit["state"])
+    if state is State.QUARANTINED and unit["certificate"] is None:
+        return Move.RELEASE if unit["epoch"] == 1 else Move.KEEP
+    return Move.RELEASE if state is State.CLAIMED else Move.CLEAR
 
 
 def _release(store: Reading, product: str, role: str, version: str) -> Row:

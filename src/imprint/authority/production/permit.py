@@ -53,7 +53,8 @@ def _expected(unit: HeldUnit, action: Action) -> dict[str, str]:
 
 
 class ReleaseRule:
-    """Decides :class:`ReleaseUnit`: the place goes back, but only before a certificate was issued."""
+    """Decides :class:`ReleaseUnit`: the place goes back, but only before a certificate was issued; in a later epoch it
+    waits for the unit."""
 
     def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
@@ -61,7 +62,7 @@ class ReleaseRule:
     def __call__(self, moment: Moment, store: Reading, request: ReleaseUnit) -> Outcome:
         """Refuses as :func:`hold` does; a unit with a certificate is wrong-state."""
         unit = hold(self._catalogue, moment, store, request, Move.RELEASE, giving_up=True)
-        if unit.before is not State.CLAIMED:
+        if unit.before not in (State.CLAIMED, State.REWORK):
             raise Refusal(
                 Code.WRONG_STATE,
                 f"unit {unit.row['serial']} is {unit.before}; only a security officer may free its place",

@@ -6,8 +6,7 @@ import json
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from imprint.authority.production.commands import ClearUnit, CloseLot, ScrapUnit
-from imprint.authority.production.entries import UNIT_CLAIMED
+from imprint.authority.production.commands import ClearUnit, CloseLot, ReworkUnit, ScrapUnit
 from imprint.authority.production.product import Product
 from imprint.encoding import sha256_hex
 from imprint.errors import ImprintError, RefusedError
@@ -266,16 +265,11 @@ def test_nothing_is_done_in_a_closed_lot(factory: Factory) -> None:
 
 
 def test_the_newest_epoch_answers_to_a_serial(factory: Factory) -> None:
-    """No rule begins a second epoch yet, so it is forced."""
     bench, unit = factory.bench(), new_unit()
-    bench.claim(unit)
-    bench.release(unit)
-    claim = next(entry.private for entry in factory.entries() if entry.type == UNIT_CLAIMED)
-    with factory.lawless() as lawless:
-        again = {**claim, "epoch": 2, "first_time": False, "number": "2"}
-        lawless.log(UNIT_CLAIMED, {name: value for name, value in again.items() if name != "request"})
+    bench.imprint(unit)
+    factory.platform.command(ReworkUnit(serial="SN-0001", reason="antenna"))
     factory.platform.command(ClearUnit(serial="SN-0001", reason="?"))
-    assert [(row["epoch"], row["fence"]) for row in factory.rows("units")] == [(1, 1), (2, 2)]
+    assert [(row["epoch"], row["fence"]) for row in factory.rows("units")] == [(1, 1), (2, 3)]
 
 
 def test_clearing_takes_the_unit_from_its_station(factory: Factory) -> None:
