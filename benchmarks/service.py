@@ -60,6 +60,10 @@ class WirePort:
         body = encode_intention(intention)
         return decode_answer(await self.send("PUT", f"/v1/station/{intention.kind}/{request_id}", body))
 
+    async def is_revoked(self, certificate: bytes) -> bool:
+        """Not measured."""
+        raise NotImplementedError
+
     async def lot(self, lot: str) -> LotPackage:
         """The lot's package."""
         return decode_package(await self.send("GET", f"/v1/lots/{lot}/package"))

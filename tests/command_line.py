@@ -15,6 +15,7 @@ from imprint.authority.production.commands import AddProduct, CreateLot
 from imprint.authority.production.product import Product
 from imprint.authority.releases.release import AddRelease
 from imprint.cli import run
+from imprint.cli.crl import sign_crl
 from imprint.cli.errors import exit_code_of
 from imprint.cli.lot import close_lot, export_lot
 from imprint.make_workspace import create
@@ -114,9 +115,10 @@ def build_workspace(folder: Path) -> None:
 
 
 def build_export(workspace: Path, folder: Path) -> Path:
-    """Close the workspace's lot and export it to ``folder``."""
+    """Close the workspace's lot, sign a revocation list, and export the lot to ``folder``."""
     with open_platform(workspace, PASSPHRASE.encode) as platform:
         close_lot(platform, LOT)
+        sign_crl(platform, days=7)
     export_lot(open_reader(workspace), LOT, folder)
     return folder
 

@@ -28,6 +28,9 @@ TESTS: Final = {
     "authority.production.life_cycle": ("production/test_life_cycle.py", "production"),
     "authority.production.claim": ("production/test_claim.py", "production/test_pools.py", "production"),
     "authority.production.held_unit": ("production/test_certify.py", "production"),
+    "authority.production.refund": ("production/test_refund.py", "production"),
+    "authority.production.rework": ("production/test_rework.py", "production"),
+    "authority.production.revocation": ("production/test_revocation.py", "production"),
     "authority.production.owner": ("production/test_owner.py", "production"),
     "authority.decisions.kernel": ("decisions/test_kernel.py", "production"),
 }

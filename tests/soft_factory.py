@@ -3,9 +3,8 @@ stations that ask one question at a time."""
 
 import asyncio
 import shutil
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -58,6 +57,7 @@ START = datetime(2026, 11, 21, 11, 37, 7, 123000, tzinfo=UTC)
 LEASE = timedelta(minutes=60)
 LOT = "lot-1"
 GRANT = 3
+REFUNDS = 2
 PRODUCT = b"""\
 product: lamp
 identity: {name: lamp-idevid, key_algorithm: ed25519, key_origin: device, organization: Example,
@@ -185,8 +185,8 @@ class Factory:
         return self.bench(lot=OTHER_LOT)
 
     def unit(self, unit: SoftUnit) -> Row:
-        """A unit's row."""
-        return self.row("units", hardware_id=unit.hardware_id.hex())
+        """A unit's row: that of its newest epoch."""
+        return self.rows("units", hardware_id=unit.hardware_id.hex())[-1]
 
     def counts(self, lot: str = LOT) -> dict[str, int]:
         """The columns of a lot that count units, without those at zero."""
@@ -212,30 +212,21 @@ class Factory:
         with self.lawless() as lawless:
             lawless.log(UNIT_CLAIMED, {name: value for name, value in again.items() if name != "request"})
 
-    @contextmanager
-    def refunded(self, count: int, lot: str = LOT) -> Iterator[None]:
-        """Inside, this count is refunded to the lot. No rule does so yet, so it is forced; a claim beyond the grant
-        has no place in the ledger, though."""
-        statement = "UPDATE lots SET refunded = refunded + ? WHERE lot = ?"
-        with closing(sqlite3.connect(self.database, isolation_level=None)) as connection:
-            connection.execute(statement, (count, lot))
-            yield
-            connection.execute(statement, (-count, lot))
-
     def check(self) -> None:
         """The tables are what the ledger says, and the counts what the units' states say."""
         replay(self.database, entry_changes, lambda _: None)
-        columns = dict.fromkeys(("claimed", "certified", "permitted"), "in_work")
+        columns = dict.fromkeys(("claimed", "rework", "certified", "permitted"), "in_work")
         columns |= {"complete": "shipped", "quarantined": "quarantined", "scrapped": "scrapped"}
         with self.reader.store.reading() as store:
             lots, units = store.find("lots"), store.find("units")
         for lot in lots:
             counted = {"in_work": 0, "shipped": 0, "scrapped": 0, "quarantined": 0}
             for unit in units:
-                if unit["lot"] == lot["lot"] and unit["state"] != "released":
+                if unit["lot"] == lot["lot"] and unit["state"] not in ("released", "superseded"):
                     counted[columns[unit["state"]]] += 1
             assert counted == {name: lot[name] for name in counted}
             assert sum(counted.values()) <= lot["granted"] + lot["refunded"]
+            assert lot["refunded"] <= min(lot["scrapped"], lot["refunds_at_most"])
 
     @contextmanager
     def refuses(self, code: str) -> Iterator[None]:
@@ -461,11 +452,11 @@ def copied_factory(template: Path, folder: Path) -> Iterator[Factory]:
 
 
 def make_template(folder: Path) -> Path:
-    """A workspace with a product, its release and one lot of ``GRANT`` units."""
+    """A workspace with a product, its release and one lot of ``GRANT`` units and at most ``REFUNDS`` refunds."""
     build_workspace(folder)
     factory = open_factory(folder, SetClock())
     factory.add_product()
     factory.add_release()
-    factory.add_lot()
+    factory.add_lot(refunds_at_most=REFUNDS)
     factory.stop()
     return folder

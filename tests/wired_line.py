@@ -60,6 +60,9 @@ class Tap:
         self._heard[place] = replace(asked, answer=encode_answer(answer))
         return answer
 
+    async def is_revoked(self, certificate: bytes) -> bool:
+        return await self._port.is_revoked(certificate)
+
     async def lot(self, lot: str) -> LotPackage:
         return await self._port.lot(lot)
 
@@ -75,6 +78,9 @@ class Journalled:
         await self.asker.ask(intention.kind, intention)
         answered = self._journal.history.open_run(self.asker.run).answered
         return decode_answer(answered[f"{self.asker.run}.{intention.kind}"].encode())
+
+    async def is_revoked(self, certificate: bytes) -> bool:
+        raise AssertionError("nobody asks this here")
 
     async def lot(self, lot: str) -> LotPackage:
         raise AssertionError(f"the package of {lot} is at hand")

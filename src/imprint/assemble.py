@@ -24,7 +24,9 @@ from imprint.authority.decisions.guard import refuse_rollback
 from imprint.authority.decisions.kernel import Ask, Kernel, changes_of
 from imprint.authority.decisions.outcome import Rule
 from imprint.authority.decisions.transaction import Reading
+from imprint.authority.issuance import entries as issuance_entries
 from imprint.authority.issuance.access_ca import AccessCa
+from imprint.authority.issuance.crl import SignCrl, SignCrlRule
 from imprint.authority.issuance.issuer import DeviceCa
 from imprint.authority.ledger.envelope import OpenedEntry
 from imprint.authority.ledger.tree import Tree
@@ -42,10 +44,12 @@ from imprint.authority.production.owner import (
     CloseLotRule,
     CreateLotRule,
     ExpireClaimsRule,
-    ScrapRule,
 )
 from imprint.authority.production.package import lot_package
 from imprint.authority.production.permit import PermitRule, QuarantineRule, ReleaseRule
+from imprint.authority.production.refund import RefundRule
+from imprint.authority.production.revocation import RevokeRule, ScrapRule
+from imprint.authority.production.rework import ReworkRule
 from imprint.authority.releases import entries as release_entries
 from imprint.authority.releases.release import AddRelease, AddReleaseRule
 from imprint.authority.releases.seal import seal
@@ -70,6 +74,7 @@ from imprint.storage.workspace import Workspace, load_workspace
 OWNER: Final = "owner"
 CHANGES: Final[Mapping[str, ChangesOf]] = {
     **access_entries.CHANGES,
+    **issuance_entries.CHANGES,
     **production_entries.CHANGES,
     **release_entries.CHANGES,
 }
@@ -79,7 +84,7 @@ SERVING: Final = (*DECIDING, "access-ca")
 _KEY_LIMIT: Final = 1 << 16
 
 
-Command = commands.Command | AddRelease | InviteAccount | SuspendAccount | ResumeAccount
+Command = commands.Command | AddRelease | SignCrl | InviteAccount | SuspendAccount | ResumeAccount
 
 
 def entry_changes(entry: OpenedEntry) -> list[Change]:
@@ -338,13 +343,17 @@ def _rules(reader: Reader, signers: Mapping[str, Signer]) -> dict[type, Rule]:
         commands.AddProduct: AddProductRule(),
         commands.CreateLot: CreateLotRule(catalogue, ca.chain),
         commands.CloseLot: CloseLotRule(catalogue, signers["record"], reader.open_checkpoint),
+        commands.RefundUnits: RefundRule(catalogue),
         commands.ExpireClaims: ExpireClaimsRule(catalogue),
         commands.ScrapUnit: ScrapRule(),
+        commands.RevokeUnit: RevokeRule(),
+        commands.ReworkUnit: ReworkRule(),
         commands.ClearUnit: ClearRule(),
         AddRelease: AddReleaseRule(boot_key),
         InviteAccount: InviteRule(reserved=frozenset((OWNER, UNIT))),
         SuspendAccount: SuspendRule(),
         ResumeAccount: ResumeRule(),
+        SignCrl: SignCrlRule(ca),
     }
     if "access-ca" in signers:
         rules[Enrolment] = EnrolRule(access_ca(reader, signers["access-ca"]))

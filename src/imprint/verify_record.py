@@ -10,11 +10,13 @@ from cryptography.x509.oid import NameOID
 
 from imprint.assemble import Reader
 from imprint.authority.production.entries import UNIT_COMPLETED
+from imprint.authority.production.export import CRL
 from imprint.encoding import parse_json_object, sha256_hex
 from imprint.errors import FormatError, InputError, LedgerError
 from imprint.formats import birth_record, mcuboot, reconciliation
 from imprint.formats.birth_record import BirthRecord
 from imprint.formats.checkpoint import SignedCheckpoint
+from imprint.formats.crl import RevocationList, Revoked, decode_pem, open_crl
 from imprint.formats.dsse import IN_TOTO, open_envelope, parse_envelope
 from imprint.formats.mcuboot import Image
 from imprint.formats.note import VerifierKey, parse_vkey
@@ -22,9 +24,10 @@ from imprint.formats.reconciliation import Reconciliation
 from imprint.formats.tlog_proof import parse_proof, verify_proof
 from imprint.formats.x509 import is_issued_by, parse_ca_certificate
 from imprint.keys.verify import decode_public_pem
-from imprint.storage.files import read_file
+from imprint.storage.files import read_file, read_file_if_any
 
 MAX_FILE = 1 << 20
+MAX_CRL = 1 << 26  # a million revoked certificates
 _HARDWARE_MODULE_NAME = x509.ObjectIdentifier("1.3.6.1.5.5.7.8.4")
 
 
@@ -138,6 +141,21 @@ def sum_of_export(trust: Trust, folder: Path) -> Reconciliation:
     """The lot's signed sum. Raises :class:`InputError` for a bad signature or form."""
     envelope = parse_envelope(read_file(folder / "reconciliation.json", limit=MAX_FILE))
     return reconciliation.decode(open_envelope(envelope, [trust.record_key], payload_type=IN_TOTO))
+
+
+def crl_of_export(trust: Trust, folder: Path) -> RevocationList | None:
+    """The revocation list of an export, signed by the device CA; None when it came without one.
+
+    Raises :class:`InputError` for a bad signature or form. Whoever has a newer list puts it in the place of this one.
+    """
+    pem = read_file_if_any(folder / CRL, limit=MAX_CRL)
+    return None if pem is None else open_crl(decode_pem(pem), trust.ca)
+
+
+def revoked_in(crl: RevocationList | None, certificate: bytes) -> Revoked | None:
+    """The line of the list about this certificate (DER), or None."""
+    number = x509.load_der_x509_certificate(certificate).serial_number
+    return next((one for one in crl.revoked if one.number == number), None) if crl is not None else None
 
 
 def verify_inclusion(trust: Trust, record: bytes, proof: bytes) -> SignedCheckpoint:

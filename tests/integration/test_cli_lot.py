@@ -31,6 +31,17 @@ def test_a_new_lot_shows_what_it_pins(imprint: CommandLine) -> None:
     assert [lot["lot"] for lot in imprint("lot", "list", "--json").result["lots"]] == [LOT, "lot-2"]
 
 
+def test_a_refund_gives_places_back_up_to_the_cap(imprint: CommandLine) -> None:
+    refund = ("lot", "refund", LOT, "--count", 1, "--reason", "I have the board", "--json")
+    assert imprint.decide(*refund, code=4).error["rule"] == "refunds-used-up", "none unless it was created with some"
+    created = imprint.decide("lot", "create", "lot-2", *PINS, "--diagnostic", "0.9.0", "--refunds-at-most", 2)
+    assert created.code == 0
+    assert imprint("lot", "show", "lot-2", "--json").result["refunds_at_most"] == 2
+    in_lot_2 = ("lot", "refund", "lot-2", "--count", 1, "--reason", "I have the board", "--json")
+    assert imprint.decide(*in_lot_2, code=4).error["rule"] == "not-scrapped"
+    imprint("lot", "refund", LOT, "--count", 1, "--reason", " ", code=3)
+
+
 def test_people_are_told_what_comes_next(imprint: CommandLine) -> None:
     created = imprint.decide("lot", "create", "lot-2", *PINS, "--diagnostic", "0.9.0")
     assert created.err == "Next: imprint station run --lot lot-2 --fixture PORT\n"

@@ -59,7 +59,7 @@ def test_a_unit_that_there_is_not(imprint: CommandLine, name: str) -> None:
 def test_scrapping_revokes_and_keeps_the_place_used(imprint: CommandLine) -> None:
     assert imprint.decide(*SCRAP, "--json").result == {"serial": "SN-0001", "state": "scrapped"}
     shown = imprint("unit", "show", "SN-0001", "--json").result
-    assert (shown["state"], shown["revoked"] is not None) == ("scrapped", True)
+    assert (shown["state"], shown["revoked"]["reason"]) == ("scrapped", "cessationOfOperation")
     lot = imprint("lot", "show", LOT, "--json").result
     assert (lot["shipped"], lot["scrapped"], lot["unused"]) == (1, 1, 1)
     again = imprint.decide(*SCRAP, "--json", code=4).error
@@ -73,6 +73,33 @@ def test_clearing_frees_a_unit(imprint: CommandLine) -> None:
     last = imprint("ledger", "list", "--from", 15, "--json").result["entries"][0]
     assert last["type"] == "unit.cleared"
     assert imprint("ledger", "show", 15, "--json").result["private"]["reason"] == "the port was dirty"
+
+
+def test_a_revoked_certificate_is_told_wherever_the_unit_is_shown(imprint: CommandLine) -> None:
+    imprint.decide("lot", "close", LOT)
+    revoke = ("unit", "revoke", "SN-0001", "--reason", "keyCompromise", "--note", "stolen", "--json")
+    assert imprint.decide(*revoke).result == {"serial": "SN-0001", "certificate": "revoked"}
+    assert imprint.decide(*revoke, code=4).error["rule"] == "revoked"
+    shown = imprint("unit", "show", "SN-0001", "--json").result
+    assert (shown["state"], shown["revoked"]["reason"], shown["revoked"]["note"]) == (
+        "complete",
+        "keyCompromise",
+        "stolen",
+    )
+    when = shown["revoked"]["time"]
+    assert imprint("record", "show", "SN-0001", "--json").result["revoked"] == when
+    verified = imprint("record", "verify", "--json").result["records"]
+    assert {row["serial"]: row["revoked"] for row in verified} == {"SN-0001": when, "SN-0002": None}
+    attention = imprint("lot", "report", LOT, "--json").result["not_simply_shipped"]
+    assert {row["serial"]: row["revoked"] for row in attention} == {"SN-0001": True, "SN-0003": False}
+    imprint("ledger", "verify")
+
+
+def test_reasons_for_revoking_are_those_of_the_list(imprint: CommandLine) -> None:
+    for word in ("certificateHold", "removeFromCRL", "cACompromise", "stolen"):
+        refused = imprint("unit", "revoke", "SN-0001", "--reason", word, code=2)
+        assert "'keyCompromise'" in refused.err
+    imprint("unit", "revoke", "SN-0001", "--reason", "unspecified", "--note", "", code=3)
 
 
 @pytest.mark.parametrize("reason", ["", "  ", "x" * 501])
@@ -131,6 +158,21 @@ def test_a_board_is_the_one_in_its_record(at_bench: CommandLine, bench: tuple[Pa
     assert at_bench(*verify).err == f"This board is {at_bench(*verify, '--json').result['serial']}\n"
 
 
+def test_a_revoked_board_is_known_by_the_list_in_the_export(
+    at_bench: CommandLine, bench: tuple[Path, list[dict[str, Any]]], tmp_path: Path
+) -> None:
+    folder, units = bench
+    shutil.copytree(folder / "export", tmp_path / "export")
+    verify = ("unit", "verify", "--port", units[0]["port"], "--export", tmp_path / "export", "--json")
+    serial = at_bench(*verify).result["serial"]
+    at_bench.decide("unit", "revoke", serial, "--reason", "keyCompromise")
+    at_bench.decide("crl", "sign")
+    at_bench(*verify)
+    shutil.copy(at_bench.workspace / "certs" / "crl.pem", tmp_path / "export")
+    refused = at_bench(*verify, code=4).error
+    assert (refused["rule"], refused["subject"]) == ("revoked", f"unit {serial}")
+
+
 def test_boards_that_prove_nothing(
     at_bench: CommandLine, bench: tuple[Path, list[dict[str, Any]]], built_export: Path, built_workspace: Path
 ) -> None:
@@ -150,6 +192,8 @@ def test_a_scrapped_board_vouches_for_nothing(at_bench: CommandLine, bench: tupl
     shutil.copytree(folder / "open", at_bench.workspace)
     verify = ("unit", "verify", "--port", units[0]["port"], "--json")
     serial = at_bench(*verify).result["serial"]
+    at_bench.decide("unit", "revoke", serial, "--reason", "privilegeWithdrawn")
+    assert "(privilegeWithdrawn), so nothing vouches for it" in at_bench(*verify, code=4).error["what"]
     at_bench.decide("unit", "scrap", serial, "--reason", "came back broken")
     assert at_bench(*verify, code=4).error["what"] == "it is scrapped, so nothing vouches for it"
 

@@ -139,9 +139,7 @@ def test_the_page_lists_every_route_and_no_other(service: Service) -> None:
 def test_each_route_for_each_role(service: Service, role: str) -> None:
     with service.client(folder_of(service, role)) as client:
         for (method, path), (operation, may) in table().items():
-            where = (
-                path.replace("{request_id}", "x").replace("{lot}", LOT).replace("{name}", "N").replace("{path}", "vkey")
-            )
+            where = path.format(request_id="x", lot=LOT, name="N", path="vkey", number="1f")
             response = client.request(method, where, content=b"{}" if method == "PUT" else None)
             told = f"{role}: {method} {path}: {response.status_code} {response.text[:200]}"
             if role in may:

@@ -7,7 +7,7 @@ nor refuse too much without being caught.
 
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
@@ -22,21 +22,31 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from imprint.authority.production.commands import ClearUnit, CloseLot, ExpireClaims, ScrapUnit
+from imprint.authority.production.commands import (
+    ClearUnit,
+    CloseLot,
+    Command,
+    ExpireClaims,
+    RefundUnits,
+    RevokeUnit,
+    ReworkUnit,
+    ScrapUnit,
+)
 from imprint.errors import RefusedError
+from imprint.formats.crl import Reason
 from imprint.formats.mcuboot import parse
 from imprint.protocol.answers import Answer, Certified, Claimed, Permitted, Refused
 from imprint.protocol.codec import encode_answer
 from imprint.protocol.intentions import Intention, QuarantineUnit, ReleaseUnit
 from imprint.protocol.refusals import Code
 from imprint.testing.soft_unit import SoftUnit
-from soft_factory import GRANT, LEASE, LOT, Bench, Factory, SetClock, new_unit, open_factory
+from soft_factory import GRANT, LEASE, LOT, REFUNDS, Bench, Factory, SetClock, new_unit, open_factory
 
 UNITS = 5
 STATIONS = ("bench-1", "bench-2")
 REPLAY_EVERY = 5
 MOMENT = timedelta(milliseconds=1)
-IN_WORK = ("claimed", "certified", "permitted")
+IN_WORK = ("claimed", "rework", "certified", "permitted")
 LIVE = (*IN_WORK, "complete", "quarantined")
 
 
@@ -50,6 +60,9 @@ class Model:
     lease_until: timedelta = timedelta()
     contested: bool = False
     certified_key: bytes = b""
+    revoked: bool = False
+    epoch: int = 1
+    compromised: set[bytes] = field(default_factory=set)
 
     @property
     def has_certificate(self) -> bool:
@@ -79,6 +92,8 @@ class Line(RuleBasedStateMachine):
         self.answered: list[tuple[str, str, Intention, bytes]] = []
         self.steps = 0
         self.closed = False
+        self.refunded = 0
+        self.dead: set[str] = set()  # numbers of revoked certificates
 
     def teardown(self) -> None:
         if hasattr(self, "factory"):
@@ -98,7 +113,7 @@ class Line(RuleBasedStateMachine):
     def expire(self, number: int) -> None:
         self.models[number].state = "released"
 
-    def held(self, number: int, station: str, off: int, *, contested_may: bool = False) -> str | None:
+    def held(self, number: int, station: str, off: int, *, giving_up: bool = False) -> str | None:
         """The refusal that comes before any other, or None."""
         model = self.models[number]
         if self.closed:
@@ -107,7 +122,7 @@ class Line(RuleBasedStateMachine):
             return Code.NOT_CLAIMED
         if off or model.held_by[0] != station:
             return Code.STALE_FENCE
-        if model.contested and not contested_may:
+        if model.contested and not giving_up:
             return Code.CONTESTED
         return None
 
@@ -131,6 +146,8 @@ class Line(RuleBasedStateMachine):
         foreseen: str | None = None
         if self.closed:
             foreseen = Code.LOT_CLOSED
+        elif model.state == "complete" and model.revoked:
+            foreseen = Code.REVOKED
         elif model.state in (*IN_WORK, "complete") and not goes_on and not lease_over:
             foreseen = Code.ALREADY_COMPLETE if model.state == "complete" else Code.ALREADY_CLAIMED
             model.contested = True
@@ -138,7 +155,7 @@ class Line(RuleBasedStateMachine):
             foreseen = Code.CONTESTED
         elif model.state in ("quarantined", "scrapped"):
             foreseen = Code.WRONG_STATE
-        elif not goes_on and not lease_over and self.used() == GRANT:
+        elif not goes_on and not lease_over and self.used() == GRANT + self.refunded:
             if self.stale():
                 self.expire(self.stale()[0])
             else:
@@ -159,16 +176,20 @@ class Line(RuleBasedStateMachine):
         key = SoftUnit(hardware_id=unit.hardware_id, key=self.units[key_of].key)
         if foreseen is None and model.state not in IN_WORK:
             foreseen = Code.WRONG_STATE
+        elif foreseen is None and model.revoked:
+            foreseen = Code.REVOKED
         elif foreseen is None and model.has_certificate and model.certified_key != key.spki():
             foreseen = Code.WRONG_KEY
-        elif foreseen is None and not model.has_certificate and key.spki() in self.key_owners:
+        elif foreseen is None and not model.has_certificate and self.key_owners.get(key.spki(), number) != number:
             foreseen = Code.KEY_TAKEN
             self.models[self.key_owners[key.spki()]].contested = True
+        elif foreseen is None and not model.has_certificate and key.spki() in model.compromised:
+            foreseen = Code.KEY_COMPROMISED
         bench = self.benches[station]
         answer = self.ask(station, bench.certifying(key, fence=max(0, model.fence + off)), foreseen)
         if isinstance(answer.result, Certified):
             model.certified_key = key.spki()
-            model.state = "certified" if model.state == "claimed" else model.state
+            model.state = "certified" if model.state in ("claimed", "rework") else model.state
             self.key_owners.setdefault(key.spki(), number)
             assert self.key_owners[key.spki()] == number
             unit.key = key.key
@@ -180,6 +201,8 @@ class Line(RuleBasedStateMachine):
         foreseen = self.held(number, station, off)
         if foreseen is None and model.state not in ("certified", "permitted"):
             foreseen = Code.WRONG_STATE
+        elif foreseen is None and model.revoked:
+            foreseen = Code.REVOKED
         image_hash = parse(bench.soft.package.firmware).image_hash.hex()
         seen = {"hardware-id": unit.hardware_id.hex(), "firmware": image_hash}
         answer = self.ask(station, bench.permitting(unit, seen, fence=max(0, model.fence + off)), foreseen)
@@ -192,6 +215,8 @@ class Line(RuleBasedStateMachine):
         foreseen = self.held(number, station, off)
         if foreseen is None and model.state != "permitted":
             foreseen = Code.WRONG_STATE
+        elif foreseen is None and model.revoked:
+            foreseen = Code.REVOKED
         elif foreseen is None and not honest:
             foreseen = Code.EVIDENCE_CONTRADICTS
         challenge = bytes(32)
@@ -204,13 +229,15 @@ class Line(RuleBasedStateMachine):
     @rule(number=units, station=stations, off=fences, quarantine=st.booleans())
     def give_up(self, number: int, station: str, off: int, quarantine: bool) -> None:
         model = self.models[number]
-        foreseen = self.held(number, station, off, contested_may=True)
-        if foreseen is None and model.state not in (IN_WORK if quarantine else ("claimed",)):
+        foreseen = self.held(number, station, off, giving_up=True)
+        if foreseen is None and model.state not in (IN_WORK if quarantine else ("claimed", "rework")):
             foreseen = Code.WRONG_STATE
         kind = QuarantineUnit if quarantine else ReleaseUnit
         hardware_id, fence = self.units[number].hardware_id.hex(), max(0, model.fence + off)
         self.ask(station, kind(lot=LOT, hardware_id=hardware_id, fence=fence, reason="?"), foreseen)
-        if foreseen is None:
+        if foreseen is None and not quarantine and model.state == "rework":
+            model.held_by = ("", "")
+        elif foreseen is None:
             model.state = "quarantined" if quarantine else "released"
 
     @precondition(lambda self: self.answered)
@@ -230,10 +257,11 @@ class Line(RuleBasedStateMachine):
         if model.state == "new":
             return
         gives_back = model.state in ("claimed", "quarantined") and not model.has_certificate
-        after = "scrapped" if scrap else "released" if gives_back else model.state
+        given_back = "rework" if model.state == "quarantined" and model.epoch > 1 else "released"
+        after = "scrapped" if scrap else given_back if gives_back else model.state
         if not scrap and model.state == "quarantined" and not gives_back:
             after = "certified"
-        possible = ("certified", "permitted", "quarantined", "complete") if scrap else (*LIVE, "released")
+        possible = ("rework", "certified", "permitted", "quarantined", "complete") if scrap else (*LIVE, "released")
         foreseen = None
         if scrap and self.closed:
             foreseen = Code.LOT_CLOSED
@@ -246,8 +274,60 @@ class Line(RuleBasedStateMachine):
         assert self.command(command) == foreseen
         if foreseen is None:
             model.state = after
+            if scrap and model.has_certificate:
+                self.ends(number)
             if not scrap:
                 model.contested, model.held_by, model.fence = False, ("", ""), model.fence + 1
+
+    @rule(number=units, reason=st.sampled_from(Reason))
+    def revoke(self, number: int, reason: Reason) -> None:
+        model = self.models[number]
+        if model.state == "new":
+            return
+        foreseen = Code.REVOKED if model.revoked else None if model.has_certificate else Code.WRONG_STATE
+        serial = self.factory.unit(self.units[number])["serial"]
+        assert self.command(RevokeUnit(serial=serial, reason=reason, note="?")) == foreseen
+        if foreseen is None:
+            self.ends(number)
+            if reason is Reason.KEY_COMPROMISE:
+                model.compromised.add(model.certified_key)
+
+    def ends(self, number: int) -> None:
+        """The unit's certificate is dead from now on."""
+        self.models[number].revoked = True
+        self.dead.add(self.factory.unit(self.units[number])["number"])
+
+    @rule(number=units)
+    def rework(self, number: int) -> None:
+        model = self.models[number]
+        if model.state == "new":
+            return
+        foreseen = None
+        if self.closed:
+            foreseen = Code.LOT_CLOSED
+        elif model.state not in ("complete", "quarantined") or not model.has_certificate:
+            foreseen = Code.WRONG_STATE
+        elif model.contested:
+            foreseen = Code.CONTESTED
+        row = self.factory.unit(self.units[number])
+        assert self.command(ReworkUnit(serial=row["serial"], reason="?")) == foreseen
+        if foreseen is None:
+            self.dead.add(row["number"])
+            model.state, model.epoch, model.fence = "rework", model.epoch + 1, model.fence + 1
+            model.held_by, model.certified_key, model.revoked = ("", ""), b"", False
+
+    @rule(count=st.integers(1, 2))
+    def refund(self, count: int) -> None:
+        scrapped = sum(model.state == "scrapped" for model in self.models)
+        foreseen = None
+        if self.closed:
+            foreseen = Code.LOT_CLOSED
+        elif self.refunded + count > REFUNDS:
+            foreseen = Code.REFUNDS_USED_UP
+        elif self.refunded + count > scrapped:
+            foreseen = Code.NOT_SCRAPPED
+        assert self.command(RefundUnits(lot=LOT, count=count, reason="?")) == foreseen
+        self.refunded += count if foreseen is None else 0
 
     @rule()
     def collect(self) -> None:
@@ -280,7 +360,7 @@ class Line(RuleBasedStateMachine):
         assert self.command(CloseLot(lot=LOT, checkpoint=note)) == (Code.WRONG_STATE if in_work else None)
         self.closed = not in_work
 
-    def command(self, command: ScrapUnit | ClearUnit | ExpireClaims | CloseLot) -> str | None:
+    def command(self, command: Command) -> str | None:
         try:
             self.factory.platform.command(command)
         except RefusedError as refused:
@@ -299,13 +379,15 @@ class Line(RuleBasedStateMachine):
                 assert model.state == "new"
                 continue
             assert (row["state"], row["contested"], row["fence"]) == (model.state, model.contested, model.fence)
-            assert row["live"] == (model.state in LIVE)
+            assert (row["live"], row["epoch"]) == (model.state in LIVE, model.epoch)
             assert (row["certificate"] is not None) == model.has_certificate
         lot = self.factory.row("lots", lot=LOT)
         counts = {"in_work": IN_WORK, "shipped": ("complete",), "scrapped": ("scrapped",)}
         for column, states in {**counts, "quarantined": ("quarantined",)}.items():
             assert lot[column] == sum(model.state in states for model in self.models)
-        assert self.used() <= lot["granted"] + lot["refunded"] == GRANT
+        assert lot["refunded"] == self.refunded
+        assert self.used() <= lot["granted"] + lot["refunded"] == GRANT + self.refunded
+        assert {row["number"] for row in self.factory.rows("revocations")} == self.dead
         certificates = self.factory.rows("certificates")
         assert len({(row["hardware_id"], row["epoch"]) for row in certificates}) == len(certificates)
         if self.steps % REPLAY_EVERY == 0:

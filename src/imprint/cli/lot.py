@@ -9,11 +9,13 @@ import typer
 from imprint.assemble import Platform, Reader
 from imprint.authority.decisions.changes import Row
 from imprint.authority.decisions.transaction import Reading
-from imprint.authority.production.commands import CloseLot, CreateLot, ExpireClaims
+from imprint.authority.production.commands import CloseLot, CreateLot, ExpireClaims, RefundUnits
 from imprint.authority.production.export import closed_lot, ledger_files, lot_files, trust_files
+from imprint.authority.production.life_cycle import State
 from imprint.authority.production.reconciliation import unused
 from imprint.cli.output import Json, note, show
 from imprint.cli.passphrase import PassphraseFd, PassphraseFile
+from imprint.cli.reason import Reason, checked_reason
 from imprint.cli.recipe import read_recipe
 from imprint.cli.workspace_access import deciding, reading, signed_head
 from imprint.errors import RefusedError
@@ -38,6 +40,9 @@ def create(
     diagnostic: Annotated[
         str | None, typer.Option(metavar="VERSION", help="The diagnostic release, for recipes that load one")
     ] = None,
+    refunds_at_most: Annotated[
+        int, typer.Option(metavar="N", help="How many places may be refunded for scrapped units; pinned for good")
+    ] = 0,
     passphrase_file: PassphraseFile = None,
     passphrase_fd: PassphraseFd = None,
     as_json: Json = False,
@@ -55,6 +60,7 @@ def create(
         recipe_name=name,
         firmware=str(parse_version(release)),
         diagnostic=None if diagnostic is None else str(parse_version(diagnostic)),
+        refunds_at_most=refunds_at_most,
     )
     _refuse_misfit(reading(ctx), command)
     with deciding(ctx, passphrase_file, passphrase_fd) as platform:
@@ -99,7 +105,11 @@ def show_(ctx: typer.Context, lot: Lot, as_json: Json = False) -> None:
     with reading(ctx).store.reading() as store:
         row = _lot(store, lot)
         images = {name: _release(store, row, name) for name in ("firmware", "diagnostic")}
-    pinned = {"recipe": {"name": row["recipe_name"], "sha256": row["recipe"]}, "profile_sha256": row["profile"]}
+    pinned = {
+        "refunds_at_most": row["refunds_at_most"],
+        "recipe": {"name": row["recipe_name"], "sha256": row["recipe"]},
+        "profile_sha256": row["profile"],
+    }
     show({**_summary(row), **pinned, **images}, as_json=as_json)
 
 
@@ -120,6 +130,27 @@ def report(ctx: typer.Context, lot: Lot, as_json: Json = False) -> None:
     with reading(ctx).store.reading() as store:
         row = _lot(store, lot)
         show({**reconciliation(store, row), "signed": row["reconciliation"] is not None}, as_json=as_json)
+
+
+@app.command()
+def refund(
+    ctx: typer.Context,
+    lot: Lot,
+    count: Annotated[int, typer.Option(metavar="N", help="How many places to give back")],
+    reason: Reason,
+    passphrase_file: PassphraseFile = None,
+    passphrase_fd: PassphraseFd = None,
+    as_json: Json = False,
+) -> None:
+    """Give places back for units that are scrapped, each once, up to the cap that the lot was created with.
+
+    Example: imprint lot refund 2026-11 --count 2 --reason "two boards burnt in the oven; I have both"
+    """
+    command = RefundUnits(lot=lot, count=count, reason=checked_reason(reason))
+    with deciding(ctx, passphrase_file, passphrase_fd) as platform:
+        platform.command(command)
+        with platform.reader.store.reading() as store:
+            show(_summary(_lot(store, lot)), as_json=as_json)
 
 
 @app.command()
@@ -197,11 +228,12 @@ def _summary(row: Row) -> dict[str, Any]:
 
 def reconciliation(store: Reading, row: Row) -> dict[str, Any]:
     """The sum, and the units that need somebody's attention."""
-    units = store.find("units", lot=row["lot"])
+    ended = {revocation["number"] for revocation in store.find("revocations")}
     open_questions = [
         {name: unit[name] for name in ("serial", "hardware_id", "state", "station")}
-        | {"contested": bool(unit["contested"])}
-        for unit in units
-        if unit["state"] != "complete" or unit["contested"]
+        | {"contested": bool(unit["contested"]), "revoked": unit["number"] in ended}
+        for unit in store.find("units", lot=row["lot"])
+        if unit["state"] != State.SUPERSEDED
+        and (unit["state"] != State.COMPLETE or unit["contested"] or unit["number"] in ended)
     ]
     return {**_summary(row), "not_simply_shipped": open_questions}

@@ -7,17 +7,22 @@ from typing import Annotated, Any
 import typer
 
 from imprint.authority.production.export import prove
-from imprint.authority.production.owner import find_unit
+from imprint.authority.production.named_unit import find_unit
+from imprint.authority.production.revocation import find_revocation
 from imprint.cli.output import Json, note, show
 from imprint.cli.workspace_access import reading, signed_head, told
+from imprint.clock import to_text
 from imprint.errors import InputError, LedgerError, RefusedError
 from imprint.formats.birth_record import BirthRecord
 from imprint.formats.reconciliation import Reconciliation
 from imprint.protocol.refusals import Code
 from imprint.verify_record import (
     check_firmware,
+    crl_of_export,
+    exported_certificate,
     open_record,
     releases_of_export,
+    revoked_in,
     sum_of_export,
     trust_of_export,
     trust_of_workspace,
@@ -46,7 +51,9 @@ def show_(
                 f"unit {serial} is {unit['state']}, so it has no record", code=Code.WRONG_STATE, subject=serial
             )
         envelope, certificate = store.blob(unit["record"]), store.blob(unit["certificate"])
-    show(asdict(open_record(trust_of_workspace(reader), envelope, certificate)), as_json=as_json)
+        end = find_revocation(store, unit)
+    record = open_record(trust_of_workspace(reader), envelope, certificate)
+    show({**asdict(record), "revoked": end["revoked"] if end else None}, as_json=as_json)
 
 
 @app.command()
@@ -82,11 +89,18 @@ def _verify_export(export: Path, files: list[Path] | None) -> list[dict[str, Any
     releases = releases_of_export(trust, export)
     folders = [path.parent for path in files] if files else sorted((export / "units").glob("*"))
     verified = [verify_exported_unit(trust, releases, folder) for folder in folders]
+    crl = crl_of_export(trust, export)
+    ends = [revoked_in(crl, exported_certificate(folder)) for folder in folders]
     if not files:
         _refuse_incomplete(export, sum_of_export(trust, export), [record for record, _ in verified])
     return [
-        {"serial": record.serial, "hardware_id": record.hardware_id, "checkpoint": checkpoint.size}
-        for record, checkpoint in verified
+        {
+            "serial": record.serial,
+            "hardware_id": record.hardware_id,
+            "checkpoint": checkpoint.size,
+            "revoked": to_text(end.time) if end else None,
+        }
+        for (record, checkpoint), end in zip(verified, ends, strict=True)
     ]
 
 
@@ -115,5 +129,7 @@ def _verify_workspace(ctx: typer.Context) -> list[dict[str, Any]]:
             check_firmware(record, {sha256: reader.catalogue.image(store, sha256)})
             proof = prove(store, reader.tree, store.index(unit["complete_leaf"]), head)
             verify_inclusion(trust, envelope, proof.encode())
-            rows.append({"serial": record.serial, "hardware_id": record.hardware_id, "checkpoint": head.size})
+            end = find_revocation(store, unit)
+            row = {"serial": record.serial, "hardware_id": record.hardware_id, "checkpoint": head.size}
+            rows.append({**row, "revoked": end["revoked"] if end else None})
     return rows

@@ -9,22 +9,28 @@ import typer
 
 from imprint.authority.decisions.changes import Row
 from imprint.authority.decisions.transaction import Reading
-from imprint.authority.production.commands import ClearUnit, ScrapUnit
+from imprint.authority.production.commands import ClearUnit, RevokeUnit, ReworkUnit, ScrapUnit
 from imprint.authority.production.life_cycle import State
-from imprint.authority.production.owner import find_unit
+from imprint.authority.production.named_unit import find_unit
+from imprint.authority.production.revocation import find_revocation
 from imprint.cli.output import Json, note, show
 from imprint.cli.passphrase import PassphraseFd, PassphraseFile
+from imprint.cli.reason import Reason, checked_reason
 from imprint.cli.workspace_access import deciding, reading, told
-from imprint.errors import InputError, RefusedError, UnitFailed
+from imprint.clock import to_text
+from imprint.errors import RefusedError, UnitFailed
 from imprint.formats.birth_record import BirthRecord
+from imprint.formats.crl import Reason as RevocationReason
 from imprint.protocol.evidence import Grade
 from imprint.protocol.refusals import Code
 from imprint.station.fixture import DEFAULT_BAUD
 from imprint.station.inspection import Inspected, inspect_unit
 from imprint.verify_record import (
+    crl_of_export,
     exported_certificate,
     open_record,
     releases_of_export,
+    revoked_in,
     trust_of_export,
     trust_of_workspace,
     verify_exported_unit,
@@ -33,9 +39,7 @@ from imprint.verify_record import (
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 
 Serial = Annotated[str, typer.Argument(metavar="SERIAL", help="The unit's serial number")]
-Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; it is kept in the ledger")]
 
-MOST_REASON = 500
 _SHOWN = ("serial", "hardware_id", "lot", "state", "contested", "station")
 
 
@@ -52,7 +56,9 @@ def list_(
     """
     where = {name: str(value) for name, value in (("lot", lot), ("state", state)) if value is not None}
     with reading(ctx).store.reading() as store:
-        rows = [_brief(row) for row in store.find("units", **where)]
+        found = store.find("units", **where)
+    # Of a reworked unit only the newest epoch is shown, unless the earlier ones are asked for.
+    rows = [_brief(row) for row in found if state is not None or row["state"] != State.SUPERSEDED]
     show({"units": sorted(rows, key=lambda row: str(row["serial"]))}, as_json=as_json)
 
 
@@ -68,11 +74,11 @@ def show_(
     """
     with reading(ctx).store.reading() as store:
         row = _find(store, unit)
-        certificate = store.get("certificates", number=row["number"])
-        revoked = certificate["revoked"] if certificate else None
+        end = find_revocation(store, row)
     hidden = ("challenge", "live", "unit_values")
     stored = {name: value for name, value in row.items() if name not in hidden}
     values = json.loads(row["unit_values"])
+    revoked = {"time": end["revoked"], "reason": end["reason"], "note": end["note"]} if end else None
     show({**stored, "contested": bool(row["contested"]), "revoked": revoked, "values": values}, as_json=as_json)
 
 
@@ -118,10 +124,53 @@ def scrap(
 
     Example: imprint unit scrap MP-000007 --reason "cracked board"
     """
-    command = ScrapUnit(serial=serial, reason=_reason(reason))
+    command = ScrapUnit(serial=serial, reason=checked_reason(reason))
     with deciding(ctx, passphrase_file, passphrase_fd) as platform:
         state = platform.command(command)
     show({"serial": serial, "state": state}, as_json=as_json)
+
+
+@app.command()
+def revoke(
+    ctx: typer.Context,
+    serial: Serial,
+    reason: Annotated[RevocationReason, typer.Option("--reason", help="Why, in the words of a revocation list")],
+    note_: Annotated[
+        str | None, typer.Option("--note", metavar="TEXT", help="Why, in yours; it is kept in the ledger")
+    ] = None,
+    passphrase_file: PassphraseFile = None,
+    passphrase_fd: PassphraseFd = None,
+    as_json: Json = False,
+) -> None:
+    """The unit's certificate is not to be believed any more, for good. The unit stays what it is, also in a closed lot.
+
+    Example: imprint unit revoke MP-000007 --reason keyCompromise --note "stolen from the van"
+    """
+    command = RevokeUnit(serial=serial, reason=reason, note="" if note_ is None else checked_reason(note_, "--note"))
+    with deciding(ctx, passphrase_file, passphrase_fd) as platform:
+        state = platform.command(command)
+    show({"serial": serial, "certificate": state}, as_json=as_json)
+
+
+@app.command()
+def rework(
+    ctx: typer.Context,
+    serial: Serial,
+    reason: Reason,
+    passphrase_file: PassphraseFile = None,
+    passphrase_fd: PassphraseFd = None,
+    as_json: Json = False,
+) -> None:
+    """The unit starts again, in its place of the lot: its certificate is revoked, and the same board gets another one.
+
+    Example: imprint unit rework MP-000007 --reason "antenna replaced"
+    """
+    command = ReworkUnit(serial=serial, reason=checked_reason(reason))
+    with deciding(ctx, passphrase_file, passphrase_fd) as platform:
+        state = platform.command(command)
+    show({"serial": serial, "state": state}, as_json=as_json)
+    if not as_json:
+        note("Next: put the board on a fixture again, in the same lot")
 
 
 @app.command()
@@ -137,7 +186,7 @@ def clear(
 
     Example: imprint unit clear MP-000007 --reason "port was dirty, board is the original"
     """
-    command = ClearUnit(serial=serial, reason=_reason(reason))
+    command = ClearUnit(serial=serial, reason=checked_reason(reason))
     with deciding(ctx, passphrase_file, passphrase_fd) as platform:
         state = platform.command(command)
     show({"serial": serial, "state": state}, as_json=as_json)
@@ -180,12 +229,23 @@ def _stored_record(ctx: typer.Context, inspected: Inspected) -> BirthRecord:
                 code=Code.WRONG_STATE,
                 subject=f"unit {row['serial']}",
             )
+        revoked = find_revocation(store, row)
+        if revoked is not None:
+            raise _revoked(row["serial"], revoked["revoked"], revoked["reason"])
         envelope, certificate = store.blob(row["record"]), store.blob(row["certificate"])
     record = open_record(trust_of_workspace(reader), envelope, certificate)
     inspected.check_signature(certificate)
     if row["contested"]:
         note(f"Another board has claimed to be {row['serial']}; this one holds its key")
     return record
+
+
+def _revoked(serial: str, time: str, reason: str) -> RefusedError:
+    return RefusedError(
+        f"its certificate was revoked at {time} ({reason}), so nothing vouches for it",
+        code=Code.REVOKED,
+        subject=f"unit {serial}",
+    )
 
 
 def _exported_record(export: Path, inspected: Inspected) -> BirthRecord:
@@ -195,6 +255,9 @@ def _exported_record(export: Path, inspected: Inspected) -> BirthRecord:
         if inspected.certificate == certificate:
             record, _ = verify_exported_unit(trust, releases_of_export(trust, export), folder)
             inspected.check_signature(certificate)
+            end = revoked_in(crl_of_export(trust, export), certificate)
+            if end is not None:
+                raise _revoked(record.serial, to_text(end.time), end.reason)
             return record
     raise UnitFailed("no unit of this export has the board's certificate", subject=str(export))
 
@@ -206,9 +269,3 @@ def _find(store: Reading, name: str) -> Row:
 
 def _brief(row: Row) -> dict[str, Any]:
     return {**{name: row[name] for name in _SHOWN}, "contested": bool(row["contested"])}
-
-
-def _reason(text: str) -> str:
-    if not text.strip() or len(text) > MOST_REASON:
-        raise InputError(f"a reason has 1 to {MOST_REASON} characters", subject="--reason")
-    return text

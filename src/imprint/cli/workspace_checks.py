@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import Final
 
 from imprint.assemble import Reader, open_reader
+from imprint.authority.issuance.crl import last_crl
 from imprint.authority.ledger.envelope import open_entry
 from imprint.cli.finding import Finding, Status, attempt
 from imprint.cli.machine_checks import check_clock
 from imprint.clock import from_text
 from imprint.errors import ImprintError
+from imprint.formats.crl import encode_pem
 from imprint.formats.x509 import is_issued_by, parse_ca_certificate
+from imprint.storage.files import MAX_SIZE, read_file_if_any
 from imprint.storage.workspace import SETTINGS, load_workspace
 
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
@@ -37,6 +40,7 @@ def workspace_checks(folder: Path, now: datetime) -> Iterator[Finding]:
     yield attempt("clock and ledger", lambda: check_last_entry(reader, now))
     yield attempt("database and checkpoint", lambda: check_checkpoint(reader))
     yield check_copy(reader)
+    yield attempt("revocation list", lambda: check_crl(reader, now))
 
 
 def check_settings(folder: Path) -> Finding:
@@ -156,3 +160,23 @@ def check_copy(reader: Reader) -> Finding:
             next_step="Mount it: without it decisions cannot be completed",
         )
     return Finding(check="checkpoint copy", found=str(path))
+
+
+def check_crl(reader: Reader, now: datetime) -> Finding:
+    """What was revoked is on a list that still holds, and the last list is where it can be fetched."""
+    with reader.store.reading() as store:
+        revoked, last = len(store.find("revocations")), last_crl(store)
+        pem = encode_pem(store.blob(last["crl"])) if last is not None else None
+    listed = last["revoked"] if last is not None else 0
+    problem = ""
+    if revoked > listed:
+        problem = f"certificates that are revoked and on no list: {revoked - listed}"
+    elif last is not None and from_text(last["next_update"]) < now:
+        problem = f"number {last['number']} ended at {last['next_update']}"
+    elif last is not None and read_file_if_any(reader.workspace.crl, limit=MAX_SIZE) != pem:
+        problem = f"{reader.workspace.crl} is not number {last['number']}, the last one"
+    if problem:
+        next_step = "Sign the next one: 'imprint crl sign'"
+        return Finding(check="revocation list", status=Status.WARN, found=problem, next_step=next_step)
+    found = f"number {last['number']}, until {last['next_update']}" if last is not None else "none is needed yet"
+    return Finding(check="revocation list", found=found)

@@ -51,6 +51,11 @@ def integer(value: int) -> bytes:
     return _tlv(0x02, value.to_bytes(magnitude.bit_length() // 8 + 1, "big", signed=True))
 
 
+def enumerated(value: int) -> bytes:
+    """ENUMERATED, encoded as the INTEGER of its value (X.690 section 8.4); 0 to 127."""
+    return _tlv(0x0A, bytes((value,)))
+
+
 def octet_string(value: bytes) -> bytes:
     """OCTET STRING."""
     return _tlv(0x04, value)

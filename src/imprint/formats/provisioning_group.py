@@ -72,7 +72,7 @@ class ProvisioningErr(IntEnum):
     UNKNOWN = 1
     NO_KEY = 2  # the key slot is empty
     WRONG_MODE = 3  # needs a verified application
-    LOCKED = 4  # refused since the debug port is locked: provisioning is over
+    LOCKED = 4  # refused since the debug port is locked: what makes the unit what it is does not change any more
     FUSED = 5  # the fuse already holds another value
     BAD_VALUE = 6  # a field is malformed or out of range
     KEY_MISMATCH = 7  # the certificate is for another key

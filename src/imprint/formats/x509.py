@@ -225,13 +225,13 @@ def authority_key_id(issuer: Issuer) -> bytes:
 
 
 def extension(kind: bytes, value: bytes, *, critical: bool = False) -> bytes:
-    """An extension; ``kind`` is its OID in DER, ``value`` what its octet string holds."""
+    """An Extension (RFC 5280 section 4.1): ``kind`` is an encoded OID, ``value`` the encoding that it holds."""
     # FALSE is the default and is left out (X.690 section 11.5).
     return der.sequence(kind, der.boolean(True) if critical else b"", der.octet_string(value))
 
 
 def assemble(tbs: bytes, algorithm: Algorithm, signature: bytes) -> bytes:
-    """The certificate in DER, from its TBS and the issuer's signature over it."""
+    """The certificate, or revocation list, in DER: from its TBS and the issuer's signature over it."""
     return der.sequence(tbs, SIGNATURE_ALGORITHMS[algorithm], der.bit_string(signature))
 
 
@@ -330,6 +330,11 @@ def _is_vendor_root(root: bytes, certificate: bytes, now: datetime) -> bool:
     parsed, extensions = _read_certificate(root, "vendor root")
     valid = parsed.not_valid_before_utc <= now <= parsed.not_valid_after_utc
     return valid and _may_issue(extensions) and is_issued_by(certificate, root)
+
+
+def number_of(certificate: bytes) -> int:
+    """A certificate's own serialNumber. Raises :class:`FormatError` for what is not a certificate in DER."""
+    return _read_certificate(certificate, "certificate")[0].serial_number
 
 
 def is_issued_by(certificate: bytes, issuer: bytes) -> bool:

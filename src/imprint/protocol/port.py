@@ -36,6 +36,14 @@ class AuthorityPort(Protocol):
         """
         ...
 
+    async def is_revoked(self, certificate: bytes) -> bool:
+        """Whether this certificate (DER) was revoked: what its holder will read in the next revocation list.
+
+        Raises :class:`imprint.errors.StorageError` when no answer can be had now, and
+        :class:`imprint.errors.FormatError` for what is not a certificate.
+        """
+        ...
+
     async def lot(self, lot: str) -> LotPackage:
         """The lot's package. Raises :class:`imprint.errors.RefusedError` for a lot that is unknown or closed."""
         ...

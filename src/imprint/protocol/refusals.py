@@ -10,6 +10,8 @@ class Code(StrEnum):
     UNKNOWN_LOT = "unknown-lot"
     LOT_CLOSED = "lot-closed"
     GRANT_USED_UP = "grant-used-up"
+    REFUNDS_USED_UP = "refunds-used-up"  # the lot's cap on refunds is reached
+    NOT_SCRAPPED = "not-scrapped"  # a refund is for a unit that is scrapped, once
     ALREADY_CLAIMED = "already-claimed"  # a second claimant of a live hardware ID; the first is now contested
     ALREADY_COMPLETE = "already-complete"  # this hardware ID has shipped; it is now contested
     NOT_CLAIMED = "not-claimed"
@@ -23,6 +25,8 @@ class Code(StrEnum):
     WEAK_KEY = "weak-key"
     WRONG_KEY = "wrong-key"  # not the key, algorithm or origin that the profile asks for
     KEY_TAKEN = "key-taken"  # this public key belongs to another unit
+    KEY_COMPROMISED = "key-compromised"  # this unit's own key, which was revoked for that
+    REVOKED = "revoked"  # a certificate that is revoked vouches for nothing any more
     EVIDENCE_TOO_WEAK = "evidence-too-weak"
     EVIDENCE_CONTRADICTS = "evidence-contradicts"
     UNKNOWN_UNIT = "unknown-unit"

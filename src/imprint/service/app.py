@@ -32,6 +32,7 @@ from imprint.service.rates import Rates
 JSON: Final = "application/json"
 INTENTIONS: Final = ("claim", "certify", "permit", "complete", "release", "quarantine")
 REQUEST_ID: Final = r"^[A-Za-z0-9._~-]{1,200}$"
+NUMBER: Final = r"^[0-9a-f]{1,40}$"  # RFC 5280 section 4.1.2.2: at most 20 bytes
 _LEDGER_FILE: Final = re.compile(r"checkpoint|vkey|tile(/[0-9a-z]+(\.p)?)+", re.ASCII)
 
 RequestId = Annotated[str, Path(pattern=REQUEST_ID, description="The asker's own name for this request")]
@@ -136,6 +137,12 @@ class Routes:
         async def unit(name: Name, request: Request) -> Response:
             return await self._read(request, "read-units", lambda platform: views.unit(platform, name))
 
+        async def revocation(number: Annotated[str, Path(pattern=NUMBER)], request: Request) -> Response:
+            return await self._read(request, "read-revocations", lambda platform: views.revocation(platform, number))
+
+        async def crl(request: Request) -> Response:
+            return await self._read(request, "read-revocations", views.crl, "application/pkix-crl")
+
         async def accounts(request: Request) -> Response:
             return await self._read(request, "read-accounts", views.accounts)
 
@@ -156,6 +163,8 @@ class Routes:
             ("/v1/lots/{lot}", "read-lots", lot),
             ("/v1/lots/{lot}/package", "read-package", package),
             ("/v1/units/{name}", "read-units", unit),
+            ("/v1/revocations/{number}", "read-revocations", revocation),
+            ("/v1/crl", "read-revocations", crl),
             ("/v1/accounts", "read-accounts", accounts),
             ("/v1/health", "read-health", health),
             ("/v1/metrics", "read-metrics", metrics),

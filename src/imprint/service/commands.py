@@ -10,10 +10,22 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
 from imprint.assemble import Command, Platform
 from imprint.authority.access.commands import InviteAccount, ResumeAccount, SuspendAccount
-from imprint.authority.production.commands import AddProduct, ClearUnit, CloseLot, CreateLot, ExpireClaims, ScrapUnit
+from imprint.authority.issuance.crl import CRL_DAYS, SignCrl
+from imprint.authority.production.commands import (
+    AddProduct,
+    ClearUnit,
+    CloseLot,
+    CreateLot,
+    ExpireClaims,
+    RefundUnits,
+    RevokeUnit,
+    ReworkUnit,
+    ScrapUnit,
+)
 from imprint.authority.production.product import Product
 from imprint.authority.releases.release import AddRelease
 from imprint.errors import FormatError
+from imprint.formats.crl import Reason as RevocationReason
 from imprint.protocol.evidence import Value, Word
 
 Text = Annotated[str, MaxLen(1 << 20)]
@@ -61,6 +73,7 @@ class LotBody:
     recipe_name: Word
     firmware: Word
     diagnostic: Word | None = None
+    refunds_at_most: Annotated[int, Ge(0), Le(2**31 - 1)] = 0
 
     def command(self, platform: Platform) -> Command:
         return CreateLot(
@@ -71,6 +84,7 @@ class LotBody:
             recipe_name=self.recipe_name,
             firmware=self.firmware,
             diagnostic=self.diagnostic,
+            refunds_at_most=self.refunds_at_most,
         )
 
 
@@ -95,6 +109,18 @@ class StaleClaims:
 
 
 @_body
+class Refund:
+    """So many scrapped units of a lot may be made again."""
+
+    lot: Word
+    count: Count
+    reason: Reason
+
+    def command(self, platform: Platform) -> Command:
+        return RefundUnits(lot=self.lot, count=self.count, reason=self.reason)
+
+
+@_body
 class Scrap:
     """A unit that was destroyed."""
 
@@ -103,6 +129,41 @@ class Scrap:
 
     def command(self, platform: Platform) -> Command:
         return ScrapUnit(serial=self.serial, reason=self.reason)
+
+
+@_body
+class Revoke:
+    """A certificate that is not to be believed any more; ``reason`` in the words of RFC 5280 section 5.3.1."""
+
+    serial: Word
+    reason: Word
+    note: Reason = ""
+
+    def command(self, platform: Platform) -> Command:
+        if self.reason not in list(RevocationReason):
+            raise FormatError(f"a reason is one of {', '.join(RevocationReason)}", subject="reason")
+        return RevokeUnit(serial=self.serial, reason=RevocationReason(self.reason), note=self.note)
+
+
+@_body
+class Rework:
+    """A unit that starts again in its place."""
+
+    serial: Word
+    reason: Reason
+
+    def command(self, platform: Platform) -> Command:
+        return ReworkUnit(serial=self.serial, reason=self.reason)
+
+
+@_body
+class List:
+    """A list of all that is revoked; the next one is due in so many days."""
+
+    days: Count = CRL_DAYS
+
+    def command(self, platform: Platform) -> Command:
+        return SignCrl(days=self.days)
 
 
 @_body
@@ -158,7 +219,11 @@ BODIES: Final[Mapping[str, TypeAdapter[Any]]] = MappingProxyType(
         "create-lot": TypeAdapter(LotBody),
         "close-lot": TypeAdapter(LotName),
         "expire-claims": TypeAdapter(StaleClaims),
+        "refund-units": TypeAdapter(Refund),
         "scrap-unit": TypeAdapter(Scrap),
+        "revoke-unit": TypeAdapter(Revoke),
+        "rework-unit": TypeAdapter(Rework),
+        "sign-crl": TypeAdapter(List),
         "clear-unit": TypeAdapter(Clear),
         "invite-account": TypeAdapter(Invite),
         "suspend-account": TypeAdapter(Suspend),

@@ -28,7 +28,11 @@ PERMISSIONS: Final[Mapping[str, frozenset[Role]]] = MappingProxyType(
         "create-lot": _OWNERS,
         "close-lot": _OWNERS,
         "expire-claims": frozenset({_OWNER, _OPERATOR}),
+        "refund-units": _OWNERS,
         "scrap-unit": frozenset({_OWNER, _OFFICER}),
+        "revoke-unit": frozenset({_OWNER, _OFFICER}),
+        "rework-unit": _OWNERS,
+        "sign-crl": frozenset({_OWNER, _OFFICER}),
         "clear-unit": frozenset({_OFFICER}),
         "invite-account": _OWNERS,
         "suspend-account": frozenset({_OWNER, _OFFICER}),
@@ -40,6 +44,7 @@ PERMISSIONS: Final[Mapping[str, frozenset[Role]]] = MappingProxyType(
         "read-metrics": _PEOPLE,
         # what everybody reads who has an account
         "read-ledger": _ALL,
+        "read-revocations": _ALL,
         "read-health": _ALL,
         "read-openapi": _ALL,
     }

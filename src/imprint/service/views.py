@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from imprint.assemble import Platform
 from imprint.authority.decisions.changes import Row
+from imprint.authority.issuance.crl import last_crl
 from imprint.authority.production.reconciliation import unused
 from imprint.errors import RefusedError
 from imprint.protocol.refusals import Code
@@ -36,6 +37,23 @@ def unit(platform: Platform, name: str) -> bytes:
         if not rows:
             raise RefusedError(f"there is no unit {name}", code=Code.UNKNOWN_UNIT)
         return _json({"units": [_pick(row, _UNIT) | {"contested": bool(row["contested"])} for row in rows]})
+
+
+def revocation(platform: Platform, number: str) -> bytes:
+    """Whether the certificate with this number (hexadecimal) is revoked, and why. One that was never issued is not."""
+    with platform.reader.store.reading() as store:
+        row = store.get("revocations", number=number)
+    known = {"time": row["revoked"], "reason": row["reason"]} if row else {"time": None, "reason": None}
+    return _json({"number": number, "revoked": row is not None, **known})
+
+
+def crl(platform: Platform) -> bytes:
+    """The last list of all that is revoked, DER."""
+    with platform.reader.store.reading() as store:
+        row = last_crl(store)
+        if row is None:
+            raise RefusedError("no list was signed yet", code=Code.UNKNOWN_UNIT, next_step="Sign one")
+        return store.blob(row["crl"])
 
 
 def accounts(platform: Platform) -> bytes:

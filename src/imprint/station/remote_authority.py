@@ -1,5 +1,6 @@
 """The authority over HTTPS with mutual TLS: the same port as the one in this process."""
 
+import json
 import ssl
 from pathlib import Path
 from types import TracebackType
@@ -8,6 +9,7 @@ from typing import Final
 import httpx
 
 from imprint.errors import AccessError, FormatError, KeyStoreError, PassphraseError, RefusedError, Unreachable
+from imprint.formats.x509 import number_of
 from imprint.protocol.answers import Answer
 from imprint.protocol.codec import decode_answer, decode_package, encode_intention
 from imprint.protocol.intentions import Intention
@@ -42,6 +44,12 @@ class RemoteAuthority:
         headers = {"content-type": "application/json"}
         path = f"/v1/station/{intention.kind}/{request_id}"
         return decode_answer(await self._send("PUT", path, content=body, headers=headers))
+
+    async def is_revoked(self, certificate: bytes) -> bool:
+        """As :meth:`imprint.protocol.port.AuthorityPort.is_revoked`."""
+        number = number_of(certificate)
+        found = json.loads(await self._send("GET", f"/v1/revocations/{number:x}"))
+        return bool(found["revoked"])
 
     async def lot(self, lot: str) -> LotPackage:
         """As :meth:`imprint.protocol.port.AuthorityPort.lot`."""

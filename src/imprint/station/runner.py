@@ -129,12 +129,18 @@ class _Line:
         self._active.add(hardware_id)
         try:
             certificate = self._journal.history.identity(hardware_id)
-            if certificate is not None and await holds_identity(place.target, hardware_id, certificate):
+            if certificate is not None and await self._is_complete(place, hardware_id, certificate):
                 message = f"this unit was completed before, as {serial_of(certificate)}"
                 return _outcome(place.fixture, hardware_id, Status.ALREADY_COMPLETE, message)
             return await self._imprint(place, hardware_id, await self._resume(place, hardware_id))
         finally:
             self._active.discard(hardware_id)
+
+    async def _is_complete(self, place: _Place, hardware_id: str, certificate: bytes) -> bool:
+        """Whether there is nothing left to do: the unit holds its identity, and the owner has not ended it since."""
+        if not await holds_identity(place.target, hardware_id, certificate):
+            return False
+        return not await self._port.is_revoked(certificate)
 
     async def _resume(self, place: _Place, hardware_id: str) -> str:
         """The run that this unit has open, or a new one."""

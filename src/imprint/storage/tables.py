@@ -120,6 +120,7 @@ lots: Final = Table(
     _text("product"),
     _int("granted"),
     _int("refunded"),
+    _int("refunds_at_most"),
     _int("in_work"),
     _int("shipped"),
     _int("scrapped"),
@@ -133,7 +134,9 @@ lots: Final = Table(
     _text("state"),
     _text("reconciliation", null=True),
     _text("last_leaf"),
-    CheckConstraint("granted > 0 AND refunded >= 0", name="grant"),
+    CheckConstraint("granted > 0 AND refunded >= 0 AND refunded <= refunds_at_most", name="grant"),
+    # A place is given back for a unit that is scrapped, and once.
+    CheckConstraint("refunded <= scrapped", name="refunded"),
     CheckConstraint("in_work >= 0 AND shipped >= 0 AND scrapped >= 0 AND quarantined >= 0", name="counts"),
     CheckConstraint("in_work + shipped + scrapped + quarantined <= granted + refunded", name="within_grant"),
     CheckConstraint("state <> 'closed' OR in_work = 0", name="closed"),
@@ -184,11 +187,29 @@ certificates: Final = Table(
     _text("hardware_id"),
     _int("epoch"),
     _text("issued"),
-    _text("revoked", null=True),
-    _text("reason", null=True),
 )
 # One certificate for one epoch of a unit, whatever happens.
 Index("uq_certificates_unit", certificates.c.hardware_id, certificates.c.epoch, unique=True)
+
+# A certificate is revoked once and for good.
+revocations: Final = Table(
+    "revocations",
+    metadata,
+    Column("number", Text, primary_key=True),
+    _text("revoked"),
+    _text("reason"),
+    _text("note"),
+)
+
+crls: Final = Table(
+    "crls",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    _text("crl"),
+    _text("this_update"),
+    _text("next_update"),
+    _int("revoked"),
+)
 
 # A key belongs to one unit for ever, also after it is scrapped.
 public_keys: Final = Table("public_keys", metadata, Column("public_key", Text, primary_key=True), _text("hardware_id"))

@@ -5,7 +5,7 @@
     imprint.toml          settings; no secrets
     imprint.db            SQLite
     keys/NAME.pem         encrypted private keys     keys/NAME.pub.pem   their public halves
-    certs/root.pem ca.pem                            the CAs of the units' identities
+    certs/root.pem ca.pem crl.pem                    the CAs of the units' identities, and what is revoked
     certs/access-ca.pem service.pem                  the CA of accounts, and the service's certificate
     ledger/               vkey, checkpoint, tiles and entry bundles: what the public may read
     station/              the journals of the stations that run here
@@ -105,6 +105,11 @@ class Workspace:
     def service_certificate(self) -> Path:
         """PEM; made anew each time that the service starts."""
         return self.folder / "certs" / "service.pem"
+
+    @property
+    def crl(self) -> Path:
+        """PEM; absent before the first list."""
+        return self.folder / "certs" / "crl.pem"
 
     def public_key(self, name: str) -> Path:
         """The public half of a key, PEM."""

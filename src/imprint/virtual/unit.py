@@ -106,8 +106,11 @@ class Unit:
         return True
 
     def write_certificate(self, offset: int, size: int, data: bytes) -> int:
-        """Take a piece of the certificate; the last one checks and stores it. The offset that is wanted next."""
-        self._refuse_when_locked()
+        """Take a piece of the certificate; the last one checks and stores it. The offset that is wanted next.
+
+        Also when locked: a certificate for the key in the slot reveals nothing and opens nothing, and it can end before
+        the unit does.
+        """
         if self.silicon.key_slot.is_empty:
             raise Refusal(ProvisioningErr.NO_KEY)
         if not 0 < size <= LARGEST_CERTIFICATE or offset + len(data) > size:

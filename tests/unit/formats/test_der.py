@@ -38,6 +38,11 @@ def test_strings(printable: str, text: str, ascii_text: str) -> None:
     assert der.ia5_string(ascii_text) == asn1.encode_der(asn1.IA5String(ascii_text))
 
 
+@pytest.mark.parametrize("value", [0, 1, 9, 127])
+def test_enumerations_are_integers_under_another_tag(value: int) -> None:
+    assert der.enumerated(value) == b"\x0a" + der.integer(value)[1:]
+
+
 @given(st.booleans(), st.binary(max_size=40))
 def test_booleans_and_bit_strings(value: bool, data: bytes) -> None:
     assert der.boolean(value) == asn1.encode_der(value)

@@ -107,6 +107,7 @@ def certified(unit: SoftUnit, number: int, **changed: Any) -> dict[str, Any]:
         "public_key": sha256_hex(unit.spki()),
         "certificate": f"{number:064x}",
         "origin": "device",
+        "known_key": False,
         "challenge": "01",
         **changed,
     }
@@ -150,7 +151,7 @@ def test_no_second_live_unit_with_a_hardware_id(factory: Factory) -> None:
         lawless.log(UNIT_CLAIMED, claimed(unit, 1))
         again = claimed(unit, 2, epoch=2, first_time=False)
         refused(factory, lawless, UNIT_CLAIMED, again, "units.hardware_id")
-        lawless.log(UNIT_RELEASED, {**claimed(unit, 1), "before": "claimed"})
+        lawless.log(UNIT_RELEASED, {**claimed(unit, 1), "before": "claimed", "after": "released"})
         lawless.log(UNIT_CLAIMED, again)
 
 
@@ -158,7 +159,7 @@ def test_no_second_row_for_an_epoch(factory: Factory) -> None:
     unit = new_unit()
     with factory.lawless() as lawless:
         lawless.log(UNIT_CLAIMED, claimed(unit, 1))
-        lawless.log(UNIT_RELEASED, {**claimed(unit, 1), "before": "claimed"})
+        lawless.log(UNIT_RELEASED, {**claimed(unit, 1), "before": "claimed", "after": "released"})
         refused(factory, lawless, UNIT_CLAIMED, claimed(unit, 2, first_time=False), "units.hardware_id, units.epoch")
 
 
@@ -217,7 +218,7 @@ def test_no_key_for_two_units_alive_or_not(factory: Factory) -> None:
         lawless.log(UNIT_CERTIFIED, certified(one, 0))
         shared = certified(other, 1, public_key=sha256_hex(one.spki()))
         refused(factory, lawless, UNIT_CERTIFIED, shared, "units.public_key")
-        dead = {**certified(one, 0), "before": "certified", "number": "0", "reason": "burnt"}
+        dead = {**certified(one, 0), "before": "certified", "revoked": None}
         lawless.log("unit.scrapped", dead)
         refused(factory, lawless, UNIT_CERTIFIED, shared, "public_keys.public_key")
 
@@ -252,7 +253,7 @@ def test_no_closed_lot_with_units_in_work(factory: Factory) -> None:
 @pytest.mark.parametrize("granted", [0, -1])
 def test_no_lot_without_a_grant(factory: Factory, granted: int) -> None:
     names = ("product", "recipe", "recipe_name", "profile", "firmware", "diagnostic")
-    fields = {**dict.fromkeys(names, "x"), "lot": "lot-2", "granted": granted}
+    fields = {**dict.fromkeys(names, "x"), "lot": "lot-2", "granted": granted, "refunds_at_most": 0}
     with factory.lawless() as lawless:
         refused(factory, lawless, "lot.created", fields, "grant")
 
@@ -263,7 +264,7 @@ def test_no_count_below_zero(factory: Factory) -> None:
     with factory.lawless() as lawless:
         lawless.log(UNIT_CLAIMED, claimed(unit, 1))
         factory.add_lot("lot-2")
-        wrong = {**claimed(unit, 1, lot="lot-2"), "before": "claimed"}
+        wrong = {**claimed(unit, 1, lot="lot-2"), "before": "claimed", "after": "released"}
         refused(factory, lawless, UNIT_RELEASED, wrong, "counts")
 
 

@@ -34,6 +34,9 @@ class Authority:
             raise self.fails
         return Answer(result=Done(state=f"{request_id} {len(self.arrived)}"), receipt=RECEIPT)
 
+    async def is_revoked(self, certificate: bytes) -> bool:
+        raise FormatError(f"asked about {certificate!r}")
+
     async def lot(self, lot: str) -> LotPackage:
         raise FormatError(f"asked for {lot}")
 

@@ -206,7 +206,6 @@ def test_the_lock_takes_hold_at_the_power_cycle_and_ends_provisioning(unit: Unit
         group.DebugWriteRequest(level=0),
         group.DebugWriteRequest(level=2),
         group.BootKeyWriteRequest(pub=spki()),
-        group.CertificateWriteRequest(off=0, len=9, data=b"x"),
     ):
         assert ask(unit, request) == refused(ProvisioningErr.LOCKED)
     assert ask(unit, group.KeyWriteRequest(alg=0)) == {"alg": 0, "pub": public, "made": False}

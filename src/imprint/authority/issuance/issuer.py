@@ -1,11 +1,12 @@
-"""Certification authorities of our own: the root, and the device CA that gives units their identities."""
+"""Certification authorities of our own: the root, and the device CA that gives units their identities and ends them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
 from imprint.clock import to_text
 from imprint.errors import KeyStoreError
+from imprint.formats.crl import Revoked, crl_tbs
 from imprint.formats.profile import Profile
 from imprint.formats.x509 import (
     CaCertificate,
@@ -54,6 +55,20 @@ class DeviceCa:
             serial=serial,
             hardware_id=hardware_id,
             spki=spki,
+        )
+        return assemble(tbs, self._signer.algorithm, self._signer.sign(tbs))
+
+    def sign_crl(
+        self, *, number: int, this_update: datetime, next_update: datetime, revoked: Iterable[Revoked]
+    ) -> bytes:
+        """A revocation list in DER; arguments as in :func:`imprint.formats.crl.crl_tbs`.
+
+        Raises :class:`KeyStoreError` when this CA's own certificate is not valid at ``this_update``, or the signer
+        fails.
+        """
+        check_valid(self._certificate, this_update, "device CA")
+        tbs = crl_tbs(
+            self._certificate.issuer, number=number, this_update=this_update, next_update=next_update, revoked=revoked
         )
         return assemble(tbs, self._signer.algorithm, self._signer.sign(tbs))
 

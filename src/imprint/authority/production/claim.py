@@ -12,6 +12,7 @@ from imprint.authority.production.catalogue import Catalogue, PinnedLot
 from imprint.authority.production.entries import UNIT_CLAIMED, UNIT_EXPIRED, UNIT_RECLAIMED
 from imprint.authority.production.life_cycle import LIVE, Move, State, next_state
 from imprint.authority.production.pools import Pool, value_at
+from imprint.authority.production.revocation import find_revocation
 from imprint.clock import to_text
 from imprint.encoding import from_hex
 from imprint.errors import FormatError, InputError
@@ -48,6 +49,7 @@ class ClaimRule:
                 expired = (expire(unit),)
                 frees_a_place = unit["lot"] == request.lot
             else:
+                _refuse_revoked(store, unit)
                 _refuse_unless_free(unit, moment)
         if not frees_a_place:
             expired = (*expired, *self._make_room(moment, store, lot))
@@ -95,6 +97,16 @@ def _may_go_on(unit: Row, moment: Moment, request: ClaimUnit) -> bool:
         and not unit["contested"]
         and (unit["run"] == "" or (unit["run"] == request.run and unit["station"] == moment.actor))
     )
+
+
+def _refuse_revoked(store: Reading, unit: Row) -> None:
+    """A shipped unit whose identity is dead has nothing left that a clone could take: nobody is marked."""
+    if unit["state"] == State.COMPLETE and find_revocation(store, unit) is not None:
+        raise Refusal(
+            Code.REVOKED,
+            f"hardware ID {unit['hardware_id']} has shipped, and its certificate is revoked",
+            next_step="Keep the board aside; the owner decides what becomes of it",
+        )
 
 
 def _lease_is_over(unit: Row, moment: Moment) -> bool:
@@ -177,9 +189,7 @@ def _claim(
         "fence": unit["fence"] + 1 if unit else 1,
         "lease_until": to_text(moment.now + timedelta(minutes=lot.product.file.lease_minutes)),
         "challenge": challenge.hex(),
-        # Stored before anything is signed with them: signing again gives the same identity.
-        "number": f"{certificate_number(moment.random(NUMBER_SIZE)):x}",
-        "not_before": to_text(moment.now.replace(microsecond=0)),
+        **fresh_certificate(moment),
     }
     result = Claimed(
         state=State.CLAIMED,
@@ -189,6 +199,15 @@ def _claim(
         challenge=challenge,
     )
     return Outcome((*expired, Event(UNIT_CLAIMED, private)), result)
+
+
+def fresh_certificate(moment: Moment) -> dict[str, str]:
+    """Number and notBefore of an epoch's certificate. Stored before anything is signed with them: signing again gives
+    the same identity."""
+    return {
+        "number": f"{certificate_number(moment.random(NUMBER_SIZE)):x}",
+        "not_before": to_text(moment.now.replace(microsecond=0)),
+    }
 
 
 def _allot(store: Reading, lot: PinnedLot, request: ClaimUnit) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from imprint.formats.crl import Reason
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AddProduct:
@@ -21,6 +23,7 @@ class CreateLot:
     recipe_name: str
     firmware: str  # version of a production release
     diagnostic: str | None  # version of a diagnostic release
+    refunds_at_most: int = 0  # how many places may be given back for scrapped units
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +32,15 @@ class CloseLot:
 
     lot: str
     checkpoint: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefundUnits:
+    """So many scrapped units may be made again: their places go back to the lot."""
+
+    lot: str
+    count: int
+    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +59,23 @@ class ScrapUnit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RevokeUnit:
+    """The unit's certificate is not to be believed any more. State and counts stay as they are."""
+
+    serial: str
+    reason: Reason
+    note: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReworkUnit:
+    """The unit starts again in its place as a new epoch: its certificate is revoked in the same decision."""
+
+    serial: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClearUnit:
     """A security officer has looked at a contested, quarantined or stuck unit and frees it."""
 
@@ -54,4 +83,6 @@ class ClearUnit:
     reason: str
 
 
-Command = AddProduct | CreateLot | CloseLot | ExpireClaims | ScrapUnit | ClearUnit
+Command = (
+    AddProduct | CreateLot | CloseLot | RefundUnits | ExpireClaims | ScrapUnit | RevokeUnit | ReworkUnit | ClearUnit
+)

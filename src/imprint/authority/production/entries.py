@@ -15,6 +15,7 @@ from imprint.encoding import canonical
 
 PRODUCT_ADDED: Final = "product.added"
 LOT_CREATED: Final = "lot.created"
+LOT_REFUNDED: Final = "lot.refunded"
 LOT_CLOSED: Final = "lot.closed"
 UNIT_CLAIMED: Final = "unit.claimed"
 UNIT_RECLAIMED: Final = "unit.reclaimed"
@@ -27,6 +28,8 @@ UNIT_RELEASED: Final = "unit.released"
 UNIT_QUARANTINED: Final = "unit.quarantined"
 UNIT_CLEARED: Final = "unit.cleared"
 UNIT_SCRAPPED: Final = "unit.scrapped"
+UNIT_REVOKED: Final = "unit.revoked"
+UNIT_REWORKED: Final = "unit.reworked"
 
 
 def _product_added(entry: OpenedEntry) -> list[Change]:
@@ -40,15 +43,38 @@ def _product_added(entry: OpenedEntry) -> list[Change]:
 
 
 def _lot_created(entry: OpenedEntry) -> list[Change]:
-    names = ("lot", "product", "granted", "recipe", "recipe_name", "profile", "firmware", "diagnostic")
+    names = (
+        "lot",
+        "product",
+        "granted",
+        "refunds_at_most",
+        "recipe",
+        "recipe_name",
+        "profile",
+        "firmware",
+        "diagnostic",
+    )
     counts = dict.fromkeys(("refunded", "in_work", "shipped", "scrapped", "quarantined", "allotted"), 0)
     row = {name: entry.private[name] for name in names}
     return [Insert("lots", {**row, **counts, "state": "open", "reconciliation": None, "last_leaf": entry.leaf})]
 
 
+def _lot_refunded(entry: OpenedEntry) -> list[Change]:
+    fields = entry.private
+    given_back = {"refunded": fields["count"]}
+    covered = {"last_leaf": entry.leaf}
+    return [Update("lots", {"lot": fields["lot"]}, set=covered, add=given_back, expect={"state": "open"})]
+
+
 def _lot_closed(entry: OpenedEntry) -> list[Change]:
     closed = {"state": "closed", "reconciliation": entry.private["reconciliation"]}
     return [Update("lots", {"lot": entry.private["lot"]}, set=closed, expect={"state": "open"})]
+
+
+# What a unit does not have before its certificate.
+_BLANK: Final = MappingProxyType(
+    dict.fromkeys(("origin", "public_key", "certificate", "record", "certify_leaf", "complete_leaf"))
+)
 
 
 def _unit_claimed(entry: OpenedEntry) -> list[Change]:
@@ -65,8 +91,7 @@ def _unit_claimed(entry: OpenedEntry) -> list[Change]:
     key = {"hardware_id": fields["hardware_id"], "epoch": fields["epoch"]}
     unit: Change
     if fields["before"] is None:
-        blank = dict.fromkeys(("origin", "public_key", "certificate", "record", "certify_leaf", "complete_leaf"))
-        unit = Insert("units", {**key, **row, **blank, "contested": 0})
+        unit = Insert("units", {**key, **row, **_BLANK, "contested": 0})
     else:
         unit = Update("units", key, set=row, expect={"state": fields["before"], "fence": fields["fence"] - 1})
     before = State(fields["before"]) if fields["before"] else None
@@ -117,14 +142,12 @@ def _unit_certified(entry: OpenedEntry) -> list[Change]:
         "hardware_id": fields["hardware_id"],
         "epoch": fields["epoch"],
         "issued": entry.time,
-        "revoked": None,
-        "reason": None,
     }
     key = {"public_key": fields["public_key"], "hardware_id": fields["hardware_id"]}
     return [
         *_move(entry, State.CERTIFIED, identity),
         Insert("certificates", certificate),
-        Insert("public_keys", key),
+        *([] if fields["known_key"] else [Insert("public_keys", key)]),
     ]
 
 
@@ -141,7 +164,9 @@ def _unit_completed(entry: OpenedEntry) -> list[Change]:
 
 
 def _unit_released(entry: OpenedEntry) -> list[Change]:
-    return _move(entry, State.RELEASED)
+    """In a later epoch nobody holds the unit any more, and its place waits for it."""
+    after = State(entry.private["after"])
+    return _move(entry, after, {"run": "", "station": ""} if after is State.REWORK else None)
 
 
 def _unit_quarantined(entry: OpenedEntry) -> list[Change]:
@@ -155,12 +180,28 @@ def _unit_cleared(entry: OpenedEntry) -> list[Change]:
 
 
 def _unit_scrapped(entry: OpenedEntry) -> list[Change]:
-    fields = entry.private
-    if fields["number"] is None:
-        return _move(entry, State.SCRAPPED)
-    revoked = {"revoked": entry.time, "reason": fields["reason"]}
-    revocation = Update("certificates", {"number": fields["number"]}, set=revoked, expect={"revoked": None})
-    return [revocation, *_move(entry, State.SCRAPPED)]
+    return [*_revoked(entry), *_move(entry, State.SCRAPPED)]
+
+
+def _unit_reworked(entry: OpenedEntry) -> list[Change]:
+    """One epoch ends and the next one takes its place over, so that the lot never has a place more or less."""
+    fields, begun = entry.private, entry.private["next"]
+    names = ("hardware_id", "lot", "product", "serial", "unit_values")
+    free = {"station": "", "run": "", "contested": 0, "lease_until": entry.time}
+    state = {"state": State.REWORK.value, "live": 1, "claim_leaf": entry.leaf}
+    unit = {**{name: fields[name] for name in names}, **begun, **free, **state, **_BLANK}
+    return [
+        *_revoked(entry),
+        *_move(entry, State.SUPERSEDED),
+        Insert("units", {**unit, "epoch": fields["epoch"] + 1}),
+        *_counted(entry, None, State.REWORK),
+    ]
+
+
+def _revoked(entry: OpenedEntry) -> list[Change]:
+    """The end of a certificate, if the entry tells of one. A second end would meet the first one's row."""
+    revoked = entry.private["revoked"]
+    return [Insert("revocations", {**revoked, "revoked": entry.time})] if revoked is not None else []
 
 
 def _refused(entry: OpenedEntry) -> list[Change]:
@@ -199,6 +240,7 @@ CHANGES: Final[Mapping[str, ChangesOf]] = MappingProxyType(
     {
         PRODUCT_ADDED: _product_added,
         LOT_CREATED: _lot_created,
+        LOT_REFUNDED: _lot_refunded,
         LOT_CLOSED: _lot_closed,
         UNIT_CLAIMED: _unit_claimed,
         UNIT_RECLAIMED: _unit_reclaimed,
@@ -211,6 +253,8 @@ CHANGES: Final[Mapping[str, ChangesOf]] = MappingProxyType(
         UNIT_QUARANTINED: _unit_quarantined,
         UNIT_CLEARED: _unit_cleared,
         UNIT_SCRAPPED: _unit_scrapped,
+        UNIT_REVOKED: _revoked,
+        UNIT_REWORKED: _unit_reworked,
         REFUSED: _refused,
     }
 )

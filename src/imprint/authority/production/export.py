@@ -5,22 +5,27 @@ them without us. ``docs/formats/export.md`` describes the folder.
 import csv
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
 
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import load_der_x509_certificate
 
 from imprint.authority.decisions.changes import Row
 from imprint.authority.decisions.transaction import Reading
+from imprint.authority.issuance.crl import last_crl
 from imprint.authority.ledger.edge import Edge
 from imprint.authority.ledger.tree import CHECKPOINT, Tree
 from imprint.authority.production.life_cycle import State
 from imprint.errors import LedgerError, RefusedError
 from imprint.formats.checkpoint import SignedCheckpoint
+from imprint.formats.crl import encode_pem
 from imprint.formats.mcuboot import parse
 from imprint.formats.tlog_proof import TlogProof
 from imprint.keys.verify import encode_public_pem
 from imprint.protocol.refusals import Code
+
+CRL: Final = "crl.pem"
 
 Files = Iterator[tuple[str, bytes]]
 
@@ -40,15 +45,19 @@ def closed_lot(store: Reading, lot: str) -> Row:
 
 
 def lot_files(store: Reading, tree: Tree, lot: Row, head: SignedCheckpoint) -> Files:
-    """Reconciliation, list of devices, releases, and a folder for each shipped unit, as (path, bytes)."""
+    """Reconciliation, list of devices, releases, the last revocation list if there is one, and a folder for each
+    shipped unit, as (path, bytes)."""
     yield "reconciliation.json", store.blob(lot["reconciliation"])
     shipped = store.find("units", lot=lot["lot"], state=State.COMPLETE.value)
-    yield "devices.csv", _devices(shipped)
+    yield "devices.csv", _devices(shipped, {row["number"]: row["revoked"] for row in store.find("revocations")})
     for role in ("firmware", "diagnostic"):
         if lot[role] is not None:
             image = store.blob(lot[role])
             name = "production" if role == "firmware" else role
             yield f"releases/{name}-{parse(image).version}.bin", image
+    crl = last_crl(store)
+    if crl is not None:
+        yield CRL, encode_pem(store.blob(crl["crl"]))
     for unit in shipped:
         yield from _unit(store, tree, unit, head)
 
@@ -104,14 +113,15 @@ def certificate_pem(certificate: bytes) -> bytes:
     return load_der_x509_certificate(certificate).public_bytes(Encoding.PEM)
 
 
-def _devices(units: Sequence[Row]) -> bytes:
+def _devices(units: Sequence[Row], revoked: Mapping[str, str]) -> bytes:
     values = [json.loads(unit["unit_values"]) for unit in units]
     pools = sorted({name for one in values for name in one})
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     columns = ("serial", "hardware_id", "product", "lot", "certificate", "public_key", "contested")
     heads = tuple(f"{name}_sha256" if name in ("certificate", "public_key") else name for name in columns)
-    writer.writerow((*heads, *pools))
+    writer.writerow((*heads, "revoked", *pools))
     for unit, given in zip(units, values, strict=True):
-        writer.writerow((*(unit[name] for name in columns), *(given.get(pool, "") for pool in pools)))
+        fixed = (*(unit[name] for name in columns), revoked.get(unit["number"], ""))
+        writer.writerow((*fixed, *(given.get(pool, "") for pool in pools)))
     return text.getvalue().encode()

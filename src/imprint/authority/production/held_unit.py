@@ -8,6 +8,7 @@ from imprint.authority.decisions.transaction import Reading
 from imprint.authority.production.catalogue import Catalogue, PinnedLot
 from imprint.authority.production.claim import latest_unit
 from imprint.authority.production.life_cycle import Move, State, next_state
+from imprint.authority.production.revocation import find_revocation
 from imprint.protocol.intentions import CertifyKey, CompleteUnit, PermitStep, QuarantineUnit, ReleaseUnit
 from imprint.protocol.refusals import Code
 
@@ -30,9 +31,12 @@ class HeldUnit:
 
 
 def hold(
-    catalogue: Catalogue, moment: Moment, store: Reading, request: Request, move: Move, *, contested_may: bool = False
+    catalogue: Catalogue, moment: Moment, store: Reading, request: Request, move: Move, *, giving_up: bool = False
 ) -> HeldUnit:
-    """The unit, or a refusal: not-claimed, stale-fence, contested, wrong-state (checked in this order)."""
+    """The unit, or a refusal: not-claimed, stale-fence, contested, wrong-state, revoked (checked in this order).
+
+    A station that is ``giving_up`` gets rid of a contested or revoked unit as well.
+    """
     lot = catalogue.open_lot(store, request.lot)
     row = latest_unit(store, request.hardware_id)
     if row is None or row["lot"] != request.lot:
@@ -49,7 +53,7 @@ def hold(
             f"unit {row['serial']} has moved on to claim {row['fence']}; this request is from claim {request.fence}",
             next_step="Claim the unit again",
         )
-    if row["contested"] and not contested_may:
+    if row["contested"] and not giving_up:
         raise Refusal(
             Code.CONTESTED,
             f"unit {row['serial']} is contested: another board reported the same hardware ID",
@@ -59,4 +63,10 @@ def hold(
     after = next_state(before, move)
     if after is None:
         raise Refusal(Code.WRONG_STATE, f"unit {row['serial']} is {before}, so it cannot {move}")
+    if not giving_up and find_revocation(store, row) is not None:
+        raise Refusal(
+            Code.REVOKED,
+            f"the certificate of unit {row['serial']} is revoked",
+            next_step="Keep the board aside; the owner decides what becomes of it",
+        )
     return HeldUnit(row, lot, before, after)

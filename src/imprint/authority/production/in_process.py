@@ -6,6 +6,7 @@ from imprint.authority.decisions.kernel import Ask, Kernel
 from imprint.authority.decisions.transaction import Store
 from imprint.authority.production.catalogue import Catalogue
 from imprint.authority.production.package import lot_package
+from imprint.formats.x509 import number_of
 from imprint.protocol.answers import Answer
 from imprint.protocol.codec import decode_intention, encode_intention
 from imprint.protocol.intentions import Intention
@@ -27,6 +28,12 @@ class InProcessAuthority:
         body = encode_intention(intention)
         ask = Ask(actor=self._station, request_id=request_id, body=body, request=decode_intention(body))
         return self._kernel.answer(await asyncio.wrap_future(self._kernel.submit(ask)))
+
+    async def is_revoked(self, certificate: bytes) -> bool:
+        """As :meth:`imprint.protocol.port.AuthorityPort.is_revoked`."""
+        number = f"{number_of(certificate):x}"
+        with self._store.reading() as store:
+            return store.get("revocations", number=number) is not None
 
     async def lot(self, lot: str) -> LotPackage:
         """As :meth:`imprint.protocol.port.AuthorityPort.lot`."""

@@ -1,7 +1,8 @@
 """The life of a unit in a lot: a table, and what each state counts as.
 
 Rules in two sentences: a unit moves only along a row of ``TRANSITIONS``; each state counts as one place of the lot's
-grant, except ``RELEASED``. What a move needs beside the state (a fence, evidence, a free place) is in the rules.
+grant, except ``RELEASED`` and ``SUPERSEDED``, whose place the next epoch has. What a move needs beside the state (a
+fence, evidence, a free place) is in the rules.
 """
 
 from collections.abc import Mapping
@@ -21,6 +22,8 @@ class State(StrEnum):
     RELEASED = "released"  # gave its place back before a certificate was issued
     QUARANTINED = "quarantined"  # in an unknown state
     SCRAPPED = "scrapped"  # destroyed; its certificate is revoked
+    SUPERSEDED = "superseded"  # started again as the next epoch; its certificate is revoked
+    REWORK = "rework"  # a later epoch without a certificate yet: its place never goes back by itself
 
 
 @unique
@@ -37,6 +40,8 @@ class Move(StrEnum):
     QUARANTINE = "quarantine"
     CLEAR = "clear"  # a security officer has looked at it
     SCRAP = "scrap"
+    REWORK = "rework"  # the end of an epoch; the next one begins in its place
+    KEEP = "keep"  # what a release by an officer is to a later epoch
 
 
 _S, _M = State, Move
@@ -72,21 +77,33 @@ TRANSITIONS: Final[Mapping[tuple[State, Move], State]] = MappingProxyType(
         (_S.PERMITTED, _M.SCRAP): _S.SCRAPPED,
         (_S.QUARANTINED, _M.SCRAP): _S.SCRAPPED,
         (_S.COMPLETE, _M.SCRAP): _S.SCRAPPED,
+        (_S.COMPLETE, _M.REWORK): _S.SUPERSEDED,
+        (_S.QUARANTINED, _M.REWORK): _S.SUPERSEDED,  # only with a certificate
+        (_S.REWORK, _M.CLAIM): _S.REWORK,
+        (_S.REWORK, _M.FUSE): _S.REWORK,
+        (_S.REWORK, _M.CERTIFY): _S.CERTIFIED,
+        (_S.REWORK, _M.RELEASE): _S.REWORK,  # the station lets go; the place is kept for the unit
+        (_S.REWORK, _M.QUARANTINE): _S.QUARANTINED,
+        (_S.REWORK, _M.CLEAR): _S.REWORK,
+        (_S.REWORK, _M.SCRAP): _S.SCRAPPED,
+        (_S.QUARANTINED, _M.KEEP): _S.REWORK,  # only without a certificate, in a later epoch
     }
 )
 
-LIVE: Final = frozenset({_S.CLAIMED, _S.CERTIFIED, _S.PERMITTED, _S.COMPLETE, _S.QUARANTINED})
+LIVE: Final = frozenset({_S.CLAIMED, _S.REWORK, _S.CERTIFIED, _S.PERMITTED, _S.COMPLETE, _S.QUARANTINED})
 
 # The column of a lot in which a unit in this state is counted.
 COUNTED_AS: Final[Mapping[State, str | None]] = MappingProxyType(
     {
         _S.CLAIMED: "in_work",
+        _S.REWORK: "in_work",
         _S.CERTIFIED: "in_work",
         _S.PERMITTED: "in_work",
         _S.COMPLETE: "shipped",
         _S.QUARANTINED: "quarantined",
         _S.SCRAPPED: "scrapped",
         _S.RELEASED: None,
+        _S.SUPERSEDED: None,
     }
 )
 

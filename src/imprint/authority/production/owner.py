@@ -11,9 +11,10 @@ from imprint.authority.decisions.outcome import Event, Moment, Outcome, Refusal
 from imprint.authority.decisions.transaction import Reading
 from imprint.authority.production.catalogue import Catalogue
 from imprint.authority.production.claim import expire
-from imprint.authority.production.commands import AddProduct, ClearUnit, CloseLot, CreateLot, ExpireClaims, ScrapUnit
-from imprint.authority.production.entries import LOT_CLOSED, LOT_CREATED, PRODUCT_ADDED, UNIT_CLEARED, UNIT_SCRAPPED
-from imprint.authority.production.life_cycle import Move, State, next_state
+from imprint.authority.production.commands import AddProduct, ClearUnit, CloseLot, CreateLot, ExpireClaims
+from imprint.authority.production.entries import LOT_CLOSED, LOT_CREATED, PRODUCT_ADDED, UNIT_CLEARED
+from imprint.authority.production.life_cycle import Move, State
+from imprint.authority.production.named_unit import find_unit, move, moved, refuse_closed
 from imprint.authority.production.pools import Pool, overlaps
 from imprint.authority.production.product import Product
 from imprint.authority.production.reconciliation import reconcile, signed
@@ -80,6 +81,11 @@ class CreateLotRule:
         """Refuses a count below 1, a name that is taken, and a product or releases that were not added."""
         if not 1 <= command.count <= MAX_GRANT:
             raise Refusal(Code.BAD_REQUEST, f"a lot has 1 to {MAX_GRANT} units, not {command.count}")
+        if not 0 <= command.refunds_at_most <= command.count:
+            raise Refusal(
+                Code.BAD_REQUEST,
+                f"a lot of {command.count} can have 0 to {command.count} refunds, not {command.refunds_at_most}",
+            )
         if not _LOT_NAME.fullmatch(command.lot):
             raise Refusal(Code.BAD_REQUEST, "a lot's name has 1 to 64 letters, digits, dots, dashes and underscores")
         if store.get("lots", lot=command.lot) is not None:
@@ -96,6 +102,7 @@ class CreateLotRule:
             "lot": command.lot,
             "product": product.name,
             "granted": command.count,
+            "refunds_at_most": command.refunds_at_most,
             "recipe": sha256_hex(command.recipe),
             "recipe_name": command.recipe_name,
             "profile": sha256_hex(profile),
@@ -155,65 +162,25 @@ class ExpireClaimsRule:
         return Outcome(tuple(expire(unit) for unit in stale), Done(state="expired"))
 
 
-class ScrapRule:
-    """Decides :class:`ScrapUnit`: revoked first, in the same entry; the count stays used."""
-
-    def __call__(self, moment: Moment, store: Reading, command: ScrapUnit) -> Outcome:
-        """Refuses a unit that does not exist or that has no certificate and no unknown state."""
-        unit = find_unit(store, command.serial)
-        _refuse_closed(store, unit["lot"])
-        after = _after(unit, Move.SCRAP)
-        number = unit["number"] if unit["certificate"] is not None else None
-        private = {**_move_fields(unit, after), "number": number, "reason": command.reason}
-        # The hash of a certificate cannot be guessed, so whoever holds the certificate, and only they, learn that it is
-        # revoked.
-        public = {"certificate": unit["certificate"]} if number is not None else {}
-        return Outcome((Event(UNIT_SCRAPPED, private, public=public),), Done(state=after))
-
-
 class ClearRule:
     """Decides :class:`ClearUnit`."""
 
     def __call__(self, moment: Moment, store: Reading, command: ClearUnit) -> Outcome:
         """Refuses a unit that does not exist or that is scrapped, and a move that would change a closed lot's sum."""
         unit = find_unit(store, command.serial)
-        holds_place = State(unit["state"]) in (State.CLAIMED, State.QUARANTINED)
-        gives_back = holds_place and unit["certificate"] is None
-        after = _after(unit, Move.RELEASE if gives_back else Move.CLEAR)
+        after = move(unit, _way_out(unit))
         if after != unit["state"]:
-            _refuse_closed(store, unit["lot"])
-        private = {**_move_fields(unit, after), "fence": unit["fence"] + 1, "reason": command.reason}
+            refuse_closed(store, unit)
+        private = {**moved(unit, after), "fence": unit["fence"] + 1, "reason": command.reason}
         return Outcome((Event(UNIT_CLEARED, private),), Done(state=after))
 
 
-def find_unit(store: Reading, serial: str) -> Row:
-    """The newest unit with this serial number; a refusal when there is none."""
-    rows = store.find("units", serial=serial)
-    if not rows:
-        raise Refusal(Code.UNKNOWN_UNIT, f"no unit has serial number {serial}", next_step="See 'imprint unit list'")
-    return max(rows, key=lambda row: int(row["epoch"]))
-
-
-def _move_fields(unit: Row, after: State) -> dict[str, object]:
-    names = ("hardware_id", "epoch", "lot")
-    return {**{name: unit[name] for name in names}, "before": unit["state"], "after": after.value}
-
-
-def _after(unit: Row, move: Move) -> State:
-    after = next_state(State(unit["state"]), move)
-    if after is None:
-        raise Refusal(Code.WRONG_STATE, f"unit {unit['serial']} is {unit['state']}, so it cannot {move}")
-    return after
-
-
-def _refuse_closed(store: Reading, lot: str) -> None:
-    """The signed sum of a closed lot does not change any more."""
-    if store.get("lots", lot=lot, state="open") is None:
-        raise Refusal(
-            Code.LOT_CLOSED,
-            f"lot {lot} is closed, and its sum is signed",
-            next_step="What becomes of its units now is for the records of whoever has them",
-        )
+def _way_out(unit: Row) -> Move:
+    """A place that no certificate was issued for goes back to the lot; that of a reworked unit waits for it."""
+    state = State(unit["state"])
+    if state is State.QUARANTINED and unit["certificate"] is None:
+        return Move.RELEASE if unit["epoch"] == 1 else Move.KEEP
+    return Move.RELEASE if state is State.CLAIMED else Move.CLEAR
 
 
 def _release(store: Reading, product: str, role: str, version: str) -> Row:

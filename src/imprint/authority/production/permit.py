@@ -53,15 +53,16 @@ def _expected(unit: HeldUnit, action: Action) -> dict[str, str]:
 
 
 class ReleaseRule:
-    """Decides :class:`ReleaseUnit`: the place goes back, but only before a certificate was issued."""
+    """Decides :class:`ReleaseUnit`: the place goes back, but only before a certificate was issued; in a later epoch it
+    waits for the unit."""
 
     def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
 
     def __call__(self, moment: Moment, store: Reading, request: ReleaseUnit) -> Outcome:
         """Refuses as :func:`hold` does; a unit with a certificate is wrong-state."""
-        unit = hold(self._catalogue, moment, store, request, Move.RELEASE, contested_may=True)
-        if unit.before is not State.CLAIMED:
+        unit = hold(self._catalogue, moment, store, request, Move.RELEASE, giving_up=True)
+        if unit.before not in (State.CLAIMED, State.REWORK):
             raise Refusal(
                 Code.WRONG_STATE,
                 f"unit {unit.row['serial']} is {unit.before}; only a security officer may free its place",
@@ -78,6 +79,6 @@ class QuarantineRule:
 
     def __call__(self, moment: Moment, store: Reading, request: QuarantineUnit) -> Outcome:
         """Refuses as :func:`hold` does. A contested unit may be quarantined."""
-        unit = hold(self._catalogue, moment, store, request, Move.QUARANTINE, contested_may=True)
+        unit = hold(self._catalogue, moment, store, request, Move.QUARANTINE, giving_up=True)
         event = Event(UNIT_QUARANTINED, {**unit.key(), "reason": request.reason[:MAX_REASON]})
         return Outcome((event,), Done(state=unit.after))

@@ -6,11 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from imprint.authority.decisions.outcome import Moment
-from imprint.authority.production.catalogue import Catalogue
-from imprint.authority.production.claim import ClaimRule
 from imprint.authority.production.commands import ClearUnit, CloseLot, ExpireClaims, ScrapUnit
-from imprint.authority.production.entries import UNIT_CLAIMED
 from imprint.clock import to_text
 from imprint.protocol.answers import Claimed, Refused
 from imprint.protocol.codec import encode_answer
@@ -325,17 +321,6 @@ def test_25_claims_in_a_lot_of_24(factory: Factory) -> None:
     with factory.refuses(Code.GRANT_USED_UP):
         bench.claim(new_unit())
     assert factory.counts("lot-24") == {"in_work": 24}
-
-
-def test_a_refund_makes_room(factory: Factory) -> None:
-    """The rule is asked, and nothing is logged: the ledger knows of no refund yet."""
-    bench, now = factory.bench(), factory.clock()
-    moment = Moment(actor="bench-1", now=now, time=to_text(now), random=bytes)
-    for _ in range(GRANT):
-        bench.claim(new_unit())
-    with factory.refunded(1), factory.reader.store.reading() as store:
-        outcome = ClaimRule(Catalogue())(moment, store, bench.claiming(new_unit()))
-    assert [event.type for event in outcome.events] == [UNIT_CLAIMED]
 
 
 def test_32_stations_at_once_get_24_places(factory: Factory) -> None:

@@ -77,6 +77,7 @@ def test_the_list_of_devices(factory: Factory) -> None:
         "certificate_sha256": stored["certificate"],
         "public_key_sha256": stored["public_key"],
         "contested": "0",
+        "revoked": "",
         "mac": "02:00:5e:00:00:01",
     }
 

@@ -4,30 +4,41 @@ from collections.abc import Callable
 
 import pytest
 
-from imprint.authority.production.commands import ClearUnit, ExpireClaims, ScrapUnit
+from imprint.authority.production.commands import ClearUnit, ExpireClaims, ReworkUnit, ScrapUnit
 from imprint.authority.production.life_cycle import COUNTED_AS, LIVE, TRANSITIONS, Move, State, count_change, next_state
 from imprint.protocol.intentions import Action
 from imprint.protocol.refusals import Code
 from imprint.testing.soft_unit import SoftUnit
 from soft_factory import LEASE, LOT, Bench, Factory, new_unit
 
-# "-" is a refusal. A unit in "early" is quarantined without a certificate.
+# "-" is a refusal. A unit in "early" is quarantined without a certificate, one in "early-again" in its second epoch.
 TABLE = """
-             claim      fuse      certify    lock       complete  release   quarantine   clear      scrap     expire
-claimed      claimed    claimed   certified  -          -         released  quarantined  released   -         released
-certified    certified  certified certified  permitted  -         -         quarantined  certified  scrapped  -
-permitted    permitted  permitted permitted  permitted  complete  -         quarantined  permitted  scrapped  -
-complete     -          -         -          -          -         -         -            complete   scrapped  -
-released     claimed    -         -          -          -         -         -            released   -         -
-quarantined  -          -         -          -          -         -         -            certified  scrapped  -
-early        -          -         -          -          -         -         -            released   scrapped  -
-scrapped     -          -         -          -          -         -         -            -          -         -
+            claim     fuse    certify   lock      complete release  quarantine  clear     scrap    expire   rework
+claimed     claimed   claimed certified -         -        released quarantined released  -        released -
+certified   certified certified certified permitted -        -        quarantined certified scrapped -        -
+permitted   permitted permitted permitted permitted complete -        quarantined permitted scrapped -        -
+complete    -         -       -         -         -        -        -           complete  scrapped -        rework
+released    claimed   -       -         -         -        -        -           released  -        -        -
+quarantined -         -       -         -         -        -        -           certified scrapped -        rework
+early       -         -       -         -         -        -        -           released  scrapped -        -
+scrapped    -         -       -         -         -        -        -           -         -        -        -
+rework      rework    rework  certified -         -        rework   quarantined rework    scrapped -        -
+early-again -         -       -         -         -        -        -           rework    scrapped -        -
 """
-LIVES = {"claimed", "certified", "permitted", "complete", "quarantined"}
+LIVES = {"claimed", "rework", "certified", "permitted", "complete", "quarantined"}
 COUNTED = {
-    **{state: {"in_work": 1} for state in ("claimed", "certified", "permitted")},
-    **{"complete": {"shipped": 1}, "quarantined": {"quarantined": 1}, "scrapped": {"scrapped": 1}, "released": {}},
+    **{state: {"in_work": 1} for state in ("claimed", "rework", "certified", "permitted")},
+    **{
+        "complete": {"shipped": 1},
+        "quarantined": {"quarantined": 1},
+        "scrapped": {"scrapped": 1},
+        "released": {},
+        "superseded": {},
+    },
 }
+
+
+FENCE = {"rework": 3, "early-again": 3}  # a claim, the rework, and a claim
 
 
 def cells() -> list[tuple[str, str, str]]:
@@ -44,21 +55,31 @@ def reach(factory: Factory, bench: Bench, state: str, unit: SoftUnit) -> bytes:
         bench.to("certified", unit)
         factory.platform.command(ScrapUnit(serial="SN-0001", reason="burnt"))
         return b""
+    if state in ("rework", "early-again"):
+        bench.to("complete", unit)
+        factory.platform.command(ReworkUnit(serial="SN-0001", reason="antenna"))
+        challenge = bench.claim(unit, run="again").challenge
+        if state == "early-again":
+            bench.quarantine(unit, fence=FENCE[state])
+        return challenge
     return bench.to("quarantined-early" if state == "early" else state, unit)
 
 
-def moves(factory: Factory, bench: Bench, unit: SoftUnit, challenge: bytes) -> dict[str, Callable[[], object]]:
-    command = factory.platform.command
+def moves(
+    factory: Factory, bench: Bench, unit: SoftUnit, challenge: bytes, state: str
+) -> dict[str, Callable[[], object]]:
+    command, fence = factory.platform.command, FENCE.get(state, 1)
     return {
-        "claim": lambda: bench.claim(unit),
-        "fuse": lambda: bench.permit(unit, action=Action.FUSE_BOOT_KEY),
-        "certify": lambda: bench.certify(unit),
-        "lock": lambda: bench.permit(unit),
-        "complete": lambda: bench.complete(unit, challenge),
-        "release": lambda: bench.release(unit),
-        "quarantine": lambda: bench.quarantine(unit),
+        "claim": lambda: bench.claim(unit, run="again" if fence > 1 else "run"),
+        "fuse": lambda: bench.permit(unit, fence, Action.FUSE_BOOT_KEY),
+        "certify": lambda: bench.certify(unit, fence),
+        "lock": lambda: bench.permit(unit, fence),
+        "complete": lambda: bench.complete(unit, challenge, fence),
+        "release": lambda: bench.release(unit, fence),
+        "quarantine": lambda: bench.quarantine(unit, fence),
         "clear": lambda: command(ClearUnit(serial="SN-0001", reason="looked at")),
         "scrap": lambda: command(ScrapUnit(serial="SN-0001", reason="burnt")),
+        "rework": lambda: command(ReworkUnit(serial="SN-0001", reason="antenna")),
         "expire": lambda: command(ExpireClaims(lot=LOT)),
     }
 
@@ -70,7 +91,7 @@ def test_each_move_along_the_table(factory: Factory, state: str, move: str, afte
     before, size = factory.unit(unit), factory.size()
     if move == "expire":
         factory.clock.advance(LEASE * 2)
-    moves(factory, bench, unit, challenge)[move]()
+    moves(factory, bench, unit, challenge, state)[move]()
     row = factory.unit(unit)
     assert row["state"] == after
     assert row["live"] == int(after in LIVES)
@@ -86,7 +107,7 @@ def test_what_has_no_row_is_refused_and_changes_nothing(factory: Factory, state:
     challenge = reach(factory, bench, state, unit)
     before, lot = factory.unit(unit), factory.row("lots", lot=LOT)
     factory.clock.advance(LEASE * 2)
-    acts = moves(factory, bench, unit, challenge)
+    acts = moves(factory, bench, unit, challenge, state)
     refused = [move for from_, move, after in cells() if (from_, after) == (state, "-")]
     for move in sorted(refused, key="claim".__eq__):
         shipped = (state, move) == ("complete", "claim")
@@ -99,12 +120,18 @@ def test_what_has_no_row_is_refused_and_changes_nothing(factory: Factory, state:
 
 def test_the_table_has_no_rows_but_those_above() -> None:
     shown = {
-        (state if state != "early" else "quarantined", move, after) for state, move, after in cells() if after != "-"
+        ("quarantined" if state.startswith("early") else state, move, after)
+        for state, move, after in cells()
+        if after != "-"
     }
     held = {(str(state), str(move), str(after)) for (state, move), after in TRANSITIONS.items()}
-    # Seen from outside, clearing what holds a place without a certificate is a release.
-    renamed = {("claimed", "clear", "released"), ("quarantined", "clear", "released")}
+    # Seen from outside, clearing what holds a place without a certificate is a release, or keeps it in a later epoch;
+    # and what follows a rework is the next epoch.
+    renamed = {("claimed", "clear", "released"), *(("quarantined", "clear", after) for after in ("released", "rework"))}
+    renamed |= {(state, "rework", "rework") for state in ("complete", "quarantined")}
     inner = {("quarantined", "release", "released"), ("certified", "complete", "complete")}
+    inner |= {("quarantined", "keep", "rework")}
+    inner |= {(state, "rework", "superseded") for state in ("complete", "quarantined")}
     assert held == (shown - renamed) | inner
 
 

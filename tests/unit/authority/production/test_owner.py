@@ -6,7 +6,7 @@ import json
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from imprint.authority.production.commands import ClearUnit, CloseLot, ScrapUnit
+from imprint.authority.production.commands import ClearUnit, CloseLot, ReworkUnit, ScrapUnit
 from imprint.authority.production.product import Product
 from imprint.encoding import sha256_hex
 from imprint.errors import ImprintError, RefusedError
@@ -261,43 +261,15 @@ def test_nothing_is_done_in_a_closed_lot(factory: Factory) -> None:
     assert factory.bench(lot=OTHER_LOT).claim(unit).serial == "SN-0001", "it never shipped, so it may be tried again"
 
 
-# --- scrapping and clearing ---
+# --- clearing ---
 
 
 def test_the_newest_epoch_answers_to_a_serial(factory: Factory) -> None:
     bench, unit = factory.bench(), new_unit()
-    bench.claim(unit)
-    bench.release(unit)
-    factory.begin_second_epoch(unit)
-    factory.platform.command(ClearUnit(serial="SN-0001", reason="?"))
-    assert [(row["epoch"], row["fence"]) for row in factory.rows("units")] == [(1, 1), (2, 2)]
-
-
-def test_scrapping_revokes_in_the_same_decision_and_keeps_the_count(factory: Factory) -> None:
-    bench, unit = factory.bench(), new_unit()
     bench.imprint(unit)
-    size = factory.size()
-    assert factory.platform.command(ScrapUnit(serial="SN-0001", reason="dropped")) == "scrapped"
-    assert factory.size() == size + 1
-    assert factory.entries()[-1].public == {"certificate": factory.unit(unit)["certificate"]}
-    certificate = factory.row("certificates", number=factory.unit(unit)["number"])
-    assert (certificate["revoked"], certificate["reason"]) == (factory.entries()[-1].time, "dropped")
-    assert factory.counts() == {"scrapped": 1}
-
-
-def test_scrapping_what_has_no_certificate_revokes_nothing(factory: Factory) -> None:
-    bench, unit = factory.bench(), new_unit()
-    bench.to("quarantined-early", unit)
-    factory.platform.command(ScrapUnit(serial="SN-0001", reason="smoke"))
-    assert factory.rows("certificates") == []
-    entry = factory.entries()[-1]
-    assert (entry.private["number"], entry.private["reason"], entry.public) == (None, "smoke", {})
-
-
-@pytest.mark.parametrize("command", [ScrapUnit, ClearUnit])
-def test_a_serial_that_no_unit_has(factory: Factory, command: type[ScrapUnit] | type[ClearUnit]) -> None:
-    with factory.refuses(Code.UNKNOWN_UNIT):
-        factory.platform.command(command(serial="SN-0001", reason="?"))
+    factory.platform.command(ReworkUnit(serial="SN-0001", reason="antenna"))
+    factory.platform.command(ClearUnit(serial="SN-0001", reason="?"))
+    assert [(row["epoch"], row["fence"]) for row in factory.rows("units")] == [(1, 1), (2, 3)]
 
 
 def test_clearing_takes_the_unit_from_its_station(factory: Factory) -> None:

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from imprint.authority.production.commands import RefundUnits, ScrapUnit
 from imprint.authority.production.pools import Pool, overlaps, value_at
 from imprint.authority.production.product import Product
 from imprint.errors import InputError, RecipeError
@@ -73,15 +74,18 @@ def test_a_product_may_give_a_serial_number_alone(factory: Factory) -> None:
 
 @pytest.mark.parametrize(("refunded", "most"), [(0, 26), (1, 28)])  # for twice the places and 20 boards
 def test_claiming_and_releasing_does_not_drain_the_pools(factory: Factory, refunded: int, most: int) -> None:
-    bench = factory.bench()
-    assert factory.row("lots", lot=LOT)["granted"] == 3
-    with factory.refunded(refunded):
-        for _ in range(most):
-            unit = new_unit()
-            bench.claim(unit)
-            bench.release(unit)
-        with factory.refuses(Code.ALLOTTED_OUT):
-            bench.claim(new_unit())
+    factory.add_lot(OTHER_LOT, count=3, refunds_at_most=1)
+    bench = factory.bench(lot=OTHER_LOT)
+    for _ in range(refunded):
+        bench.imprint(new_unit())
+        factory.platform.command(ScrapUnit(serial="SN-0001", reason="burnt"))
+        factory.platform.command(RefundUnits(lot=OTHER_LOT, count=1, reason="burnt"))
+    for _ in range(most - refunded):
+        unit = new_unit()
+        bench.claim(unit)
+        bench.release(unit)
+    with factory.refuses(Code.ALLOTTED_OUT):
+        bench.claim(new_unit())
     assert bench.claim(unit).serial  # one that has its values already is no draught on the pools
     assert factory.row("pools", product="lamp", pool="mac")["next"] == most
 

@@ -45,13 +45,20 @@ def upgrade() -> None:
         sa.Column("hardware_id", sa.Text(), nullable=False),
         sa.Column("epoch", sa.Integer(), nullable=False),
         sa.Column("issued", sa.Text(), nullable=False),
-        sa.Column("revoked", sa.Text(), nullable=True),
-        sa.Column("reason", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("number", name=op.f("pk_certificates")),
     )
     with op.batch_alter_table("certificates", schema=None) as batch_op:
         batch_op.create_index("uq_certificates_unit", ["hardware_id", "epoch"], unique=True)
 
+    op.create_table(
+        "crls",
+        sa.Column("number", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("crl", sa.Text(), nullable=False),
+        sa.Column("this_update", sa.Text(), nullable=False),
+        sa.Column("next_update", sa.Text(), nullable=False),
+        sa.Column("revoked", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("number", name=op.f("pk_crls")),
+    )
     op.create_table(
         "entries",
         sa.Column("seq", sa.Integer(), autoincrement=False, nullable=False),
@@ -75,6 +82,7 @@ def upgrade() -> None:
         sa.Column("product", sa.Text(), nullable=False),
         sa.Column("granted", sa.Integer(), nullable=False),
         sa.Column("refunded", sa.Integer(), nullable=False),
+        sa.Column("refunds_at_most", sa.Integer(), nullable=False),
         sa.Column("in_work", sa.Integer(), nullable=False),
         sa.Column("shipped", sa.Integer(), nullable=False),
         sa.Column("scrapped", sa.Integer(), nullable=False),
@@ -89,13 +97,14 @@ def upgrade() -> None:
         sa.Column("reconciliation", sa.Text(), nullable=True),
         sa.Column("last_leaf", sa.Text(), nullable=False),
         sa.CheckConstraint("state <> 'closed' OR in_work = 0", name=op.f("ck_lots_closed")),
-        sa.CheckConstraint("granted > 0 AND refunded >= 0", name=op.f("ck_lots_grant")),
+        sa.CheckConstraint("granted > 0 AND refunded >= 0 AND refunded <= refunds_at_most", name=op.f("ck_lots_grant")),
         sa.CheckConstraint(
             "in_work + shipped + scrapped + quarantined <= granted + refunded", name=op.f("ck_lots_within_grant")
         ),
         sa.CheckConstraint(
             "in_work >= 0 AND shipped >= 0 AND scrapped >= 0 AND quarantined >= 0", name=op.f("ck_lots_counts")
         ),
+        sa.CheckConstraint("refunded <= scrapped", name=op.f("ck_lots_refunded")),
         sa.PrimaryKeyConstraint("lot", name=op.f("pk_lots")),
     )
     op.create_table(
@@ -139,6 +148,14 @@ def upgrade() -> None:
         sa.Column("body", sa.Text(), nullable=False),
         sa.Column("leaf", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("actor", "request_id", name=op.f("pk_requests")),
+    )
+    op.create_table(
+        "revocations",
+        sa.Column("number", sa.Text(), nullable=False),
+        sa.Column("revoked", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("note", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("number", name=op.f("pk_revocations")),
     )
     op.create_table(
         "units",
