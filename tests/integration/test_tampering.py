@@ -14,8 +14,9 @@ import pytest
 from sqlalchemy import Column, LargeBinary, Table, Text
 
 from imprint.assemble import open_reader
+from imprint.authority.issuance.crl import SignCrl
 from imprint.authority.ledger.tree import Tree
-from imprint.authority.production.commands import ClearUnit, CloseLot, ScrapUnit
+from imprint.authority.production.commands import ClearUnit, CloseLot, RefundUnits, ReworkUnit, ScrapUnit
 from imprint.errors import ImprintError, LedgerError
 from imprint.formats.merkle import leaf_hash
 from imprint.formats.tiles import encode_bundle, split_bundle, tile_paths
@@ -48,7 +49,7 @@ def good(factory_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 
 def fill(factory: Factory) -> None:
-    factory.add_lot("lot-2", count=UNITS)
+    factory.add_lot("lot-2", count=UNITS + 1)
     bench = factory.bench(lot="lot-2")
     for number in range(UNITS):
         if number == UNITS - 3:
@@ -61,6 +62,11 @@ def fill(factory: Factory) -> None:
         factory.bench("bench-2").claim(stuck)
     factory.platform.command(ClearUnit(serial=factory.unit(stuck)["serial"], reason="looked at"))
     factory.platform.command(ScrapUnit(serial=factory.unit(stuck)["serial"], reason="burnt"))
+    factory.platform.command(RefundUnits(lot=LOT, count=1, reason="in my hand"))
+    bench.imprint(reworked := new_unit())
+    factory.platform.command(ReworkUnit(serial=factory.unit(reworked)["serial"], reason="antenna"))
+    bench.imprint(reworked)
+    factory.platform.command(SignCrl(days=7))
     checkpoint = factory.platform.checkpoint()
     for lot in (LOT, "lot-2"):
         factory.platform.command(CloseLot(lot=lot, checkpoint=checkpoint.note))
@@ -148,7 +154,7 @@ def test_the_workspace_is_good_and_has_all_kinds_of_rows_and_files(good: Path) -
     nulls = [name for name in metadata.tables for row in [a_row(good, metadata.tables[name])] if None in row.values()]
     database.close()
     assert all(counts.values()), counts
-    assert states == {"complete", "quarantined", "scrapped"}
+    assert states == {"complete", "quarantined", "scrapped", "superseded"}
     assert nulls == ["lots"], "only 'diagnostic' has no value in any row"
     kinds = {str(path.relative_to(good / "ledger")).split("/")[0] for path in ledger_files(good)}
     assert kinds == {"tile", "checkpoint", "vkey"}

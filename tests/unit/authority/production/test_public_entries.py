@@ -1,7 +1,9 @@
 """What outsiders can read says little; what auditors are given says the rest."""
 
-from imprint.authority.production.commands import ClearUnit, CloseLot, ScrapUnit
+from imprint.authority.issuance.crl import SignCrl
+from imprint.authority.production.commands import ClearUnit, CloseLot, RefundUnits, RevokeUnit, ReworkUnit, ScrapUnit
 from imprint.encoding import b64, sha256_hex
+from imprint.formats.crl import Reason
 from imprint.formats.note import parse_vkey
 from imprint.formats.receipt import verify_receipt
 from imprint.protocol.refusals import Code
@@ -24,23 +26,37 @@ def test_public_bytes_hold_no_serial_hardware_id_or_key(factory: Factory) -> Non
     with factory.refuses(Code.KEY_TAKEN):
         bench.certify(clone)
     bench.release(clone)
-    factory.platform.command(ScrapUnit(serial="SN-0001", reason="burnt"))
+    first = factory.unit(unit)
+    command = factory.platform.command
+    command(ClearUnit(serial="SN-0001", reason="looked at"))
+    command(ReworkUnit(serial="SN-0001", reason="antenna"))
+    fence = bench.claim(unit, run="again").fence
+    bench.certify(unit, fence)
+    bench.complete(unit, bench.permit(unit, fence).challenge, fence)
+    command(RevokeUnit(serial="SN-0001", reason=Reason.KEY_COMPROMISE, note="stolen"))
+    command(SignCrl(days=7))
+    command(ScrapUnit(serial="SN-0001", reason="burnt"))
+    command(RefundUnits(lot=LOT, count=1, reason="in my hand"))
     head = factory.platform.checkpoint()
-    factory.platform.command(CloseLot(lot=LOT, checkpoint=head.note))
+    command(CloseLot(lot=LOT, checkpoint=head.note))
     factory.platform.checkpoint()
     row = factory.unit(unit)
     hidden = {b"SN-0001", b"SN-", b"02:00:5e", b"lamp", LOT.encode(), row["number"].encode(), b"burnt"}
+    hidden |= {first["number"].encode(), b"antenna", b"stolen", b"keyCompromise", b"in my hand"}
     for secret in (unit.hardware_id, unit.spki(), unit.spki()[-32:], bytes.fromhex(row["public_key"])):
         hidden |= spellings(secret)
-    revoked = spellings(bytes.fromhex(row["certificate"]))  # told once, so that its holders may know
+    # Each certificate is told once, so that its holders may know.
+    ended = [spellings(bytes.fromhex(epoch["certificate"])) for epoch in (first, row)]
     with factory.reader.store.reading() as store:
         entries = list(store.entries())
     published = b"".join(path.read_bytes() for path in (factory.folder / "ledger").rglob("*") if path.is_file())
     public = b"".join(data for _, data, _ in entries)
     assert public[:50] in published
     assert not [secret for secret in hidden if secret in public + published]
-    telling = [data for _, data, _ in entries if any(spelling in data for spelling in revoked)]
-    assert [b'"type":"unit.scrapped"' in data for data in telling] == [True]
+    for type_, certificate in zip((b"unit.reworked", b"unit.revoked"), ended, strict=True):
+        telling = [data for _, data, _ in entries if any(spelling in data for spelling in certificate)]
+        assert [b'"type":"%s"' % type_ in data for data in telling] == [True]
+    assert factory.row("crls", number=1)["crl"].encode() in public
     openings = b"".join(opening for _, _, opening in entries)
     for shown in (b"SN-0001", unit.hardware_id.hex().encode(), sha256_hex(unit.spki()).encode(), b"burnt"):
         assert shown in openings
