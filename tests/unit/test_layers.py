@@ -54,7 +54,6 @@ OWNERS = {
     "getpass": ("cli",),
     "sqlalchemy": ("storage",),
     "alembic": ("storage",),
-    "fastapi": ("service",),
     "starlette": ("service",),
     "uvicorn": ("service",),
     "prometheus_client": ("service",),

@@ -2,16 +2,15 @@
 
 import asyncio
 import json
-import re
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Annotated, Any, Final
+from collections.abc import Awaitable, Callable
+from typing import Final
 
 import structlog
-from fastapi import FastAPI, Path
-from fastapi.exceptions import RequestValidationError
+from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from starlette.routing import Route
 
 from imprint.assemble import Platform
 from imprint.authority.access.account import Account
@@ -25,91 +24,62 @@ from imprint.service.commands import BODIES, MAX_BODY, read_command
 from imprint.service.door import Door, TooLarge, TooOften, read_body, too_large, too_often
 from imprint.service.measures import MEDIA_TYPE as METRICS_TYPE
 from imprint.service.measures import Measures
-from imprint.service.openapi import DESCRIPTION, RESPONSES, body_of, describe
+from imprint.service.openapi import INTENTIONS, describe
+from imprint.service.operation import Operation, Work, parameter
 from imprint.service.problems import problem, problem_of
 from imprint.service.rates import Rates
 
 JSON: Final = "application/json"
-INTENTIONS: Final = ("claim", "certify", "permit", "complete", "release", "quarantine")
-REQUEST_ID: Final = r"^[A-Za-z0-9._~-]{1,200}$"
-NUMBER: Final = r"^[0-9a-f]{1,40}$"  # RFC 5280 section 4.1.2.2: at most 20 bytes
-_LEDGER_FILE: Final = re.compile(r"checkpoint|vkey|tile(/[0-9a-z]+(\.p)?)+", re.ASCII)
-
-RequestId = Annotated[str, Path(pattern=REQUEST_ID, description="The asker's own name for this request")]
-Name = Annotated[str, Path(max_length=100)]
-Handler = Callable[..., Awaitable[Response]]
+Read = Callable[[Platform, Request], bytes]
 
 
-def make_app(platform: Platform, *, rates: Rates, measures: Measures) -> FastAPI:
+def make_app(platform: Platform, *, rates: Rates, measures: Measures) -> Starlette:
     """The service for everyone who has an account."""
-    return Routes(platform, Door(platform, rates), measures).app()
+    return Service(platform, Door(platform, rates), measures).app()
 
 
-class Routes:
-    """The handlers, and what they share."""
+class Service:
+    """What the operations share."""
 
     def __init__(self, platform: Platform, door: Door, measures: Measures) -> None:
         self._platform = platform
         self._door = door
         self._measures = measures
         self._log = structlog.get_logger()
+        self._operations = [
+            *(self._deciding(f"/v1/station/{kind}", kind, self._intention(kind)) for kind in INTENTIONS),
+            *(self._deciding(f"/v1/commands/{kind}", kind, self._command(kind)) for kind in BODIES),
+            *self._readings(),
+        ]
+        self._description = json.dumps(describe(self._operations)).encode()
 
-    def app(self) -> FastAPI:
+    def app(self) -> Starlette:
         """All routes, each through the door under the name of its operation."""
-        app = FastAPI(
-            title="Imprint authority",
-            version="1",
-            description=DESCRIPTION,
-            docs_url=None,
-            redoc_url=None,
-            openapi_url=None,
-        )
-        for kind in INTENTIONS:
-            self._add(app, "PUT", f"/v1/station/{kind}/{{request_id}}", kind, self._intention(kind))
-        for kind in BODIES:
-            self._add(app, "PUT", f"/v1/commands/{kind}/{{request_id}}", kind, self._command(kind))
-        for path, operation, read in self._readings():
-            self._add(app, "GET", path, operation, read)
-        describe(app)
-        app.add_exception_handler(404, _no_route)
-        app.add_exception_handler(405, _no_method)
-        app.add_exception_handler(RequestValidationError, _bad_path)
-        return app
-
-    def _add(self, app: FastAPI, method: str, path: str, operation: str, handler: Handler) -> None:
-        app.add_api_route(
-            path,
-            handler,
-            methods=[method],
-            name=operation,
-            operation_id=f"{operation}:{path}" if method == "GET" else operation,
-            response_class=Response,
-            responses=RESPONSES,
-            openapi_extra=body_of(operation) if method == "PUT" else None,
-        )
+        routes = [Route(each.path, self._endpoint(each), methods=[each.method]) for each in self._operations]
+        return Starlette(routes=routes, exception_handlers={404: _no_route, 405: _no_method})
 
     # --- deciding ---
 
-    def _intention(self, kind: str) -> Handler:
-        async def ask(request_id: RequestId, request: Request) -> Response:
-            async def decide(account: Account) -> Response:
-                intention = parse_intention(await read_body(request, MAX_INTENTION))
-                if intention.kind != kind:
-                    raise FormatError(f"kind is {intention.kind}, the path says {kind}", subject="body")
-                return await self._decided(account, request_id, encode_intention(intention), intention)
+    @staticmethod
+    def _deciding(path: str, name: str, work: Work) -> Operation:
+        return Operation(name=name, method="PUT", path=f"{path}/{{request_id}}", work=work)
 
-            return await self._through(request, kind, decide)
+    def _intention(self, kind: str) -> Work:
+        async def ask(account: Account, request: Request) -> Response:
+            request_id = parameter(request, "request_id")
+            intention = parse_intention(await read_body(request, MAX_INTENTION))
+            if intention.kind != kind:
+                raise FormatError(f"kind is {intention.kind}, the path says {kind}", subject="body")
+            return await self._decided(account, request_id, encode_intention(intention), intention)
 
         return ask
 
-    def _command(self, kind: str) -> Handler:
-        async def ask(request_id: RequestId, request: Request) -> Response:
-            async def decide(account: Account) -> Response:
-                body, make = read_command(kind, await read_body(request, MAX_BODY))
-                command = await asyncio.to_thread(make, self._platform)
-                return await self._decided(account, request_id, body, command)
-
-            return await self._through(request, kind, decide)
+    def _command(self, kind: str) -> Work:
+        async def ask(account: Account, request: Request) -> Response:
+            request_id = parameter(request, "request_id")
+            body, make = read_command(kind, await read_body(request, MAX_BODY))
+            command = await asyncio.to_thread(make, self._platform)
+            return await self._decided(account, request_id, body, command)
 
         return ask
 
@@ -124,75 +94,47 @@ class Routes:
 
     # --- reading ---
 
-    def _readings(self) -> list[tuple[str, str, Handler]]:
-        async def lots(request: Request) -> Response:
-            return await self._read(request, "read-lots", views.lots)
+    def _readings(self) -> list[Operation]:
+        def read(path: str, name: str, look: Read, media_type: str = JSON) -> Operation:
+            async def work(_: Account, request: Request) -> Response:
+                return Response(await asyncio.to_thread(look, self._platform, request), media_type=media_type)
 
-        async def lot(lot: Name, request: Request) -> Response:
-            return await self._read(request, "read-lots", lambda platform: views.lot(platform, lot))
+            return Operation(name=name, method="GET", path=path, work=work)
 
-        async def package(lot: Name, request: Request) -> Response:
-            return await self._read(request, "read-package", lambda platform: encode_package(platform.package(lot)))
-
-        async def unit(name: Name, request: Request) -> Response:
-            return await self._read(request, "read-units", lambda platform: views.unit(platform, name))
-
-        async def revocation(number: Annotated[str, Path(pattern=NUMBER)], request: Request) -> Response:
-            return await self._read(request, "read-revocations", lambda platform: views.revocation(platform, number))
-
-        async def crl(request: Request) -> Response:
-            return await self._read(request, "read-revocations", views.crl, "application/pkix-crl")
-
-        async def accounts(request: Request) -> Response:
-            return await self._read(request, "read-accounts", views.accounts)
-
-        async def health(request: Request) -> Response:
-            return await self._read(request, "read-health", views.health)
-
-        async def metrics(request: Request) -> Response:
-            return await self._read(request, "read-metrics", lambda _: self._measures.text(), METRICS_TYPE)
-
-        async def ledger(path: Annotated[str, Path(max_length=200)], request: Request) -> Response:
-            return await self._read(request, "read-ledger", lambda p: _ledger_file(p, path), "application/octet-stream")
-
-        async def openapi(request: Request) -> Response:
-            return await self._read(request, "read-openapi", lambda _: json.dumps(request.app.openapi()).encode())
+        def package(platform: Platform, request: Request) -> bytes:
+            return encode_package(platform.package(parameter(request, "lot")))
 
         return [
-            ("/v1/lots", "read-lots", lots),
-            ("/v1/lots/{lot}", "read-lots", lot),
-            ("/v1/lots/{lot}/package", "read-package", package),
-            ("/v1/units/{name}", "read-units", unit),
-            ("/v1/revocations/{number}", "read-revocations", revocation),
-            ("/v1/crl", "read-revocations", crl),
-            ("/v1/accounts", "read-accounts", accounts),
-            ("/v1/health", "read-health", health),
-            ("/v1/metrics", "read-metrics", metrics),
-            ("/v1/ledger/{path:path}", "read-ledger", ledger),
-            ("/v1/openapi.json", "read-openapi", openapi),
+            read("/v1/lots", "read-lots", lambda platform, _: views.lots(platform)),
+            read("/v1/lots/{lot}", "read-lots", lambda platform, at: views.lot(platform, parameter(at, "lot"))),
+            read("/v1/lots/{lot}/package", "read-package", package),
+            read("/v1/units/{name}", "read-units", lambda platform, at: views.unit(platform, parameter(at, "name"))),
+            read("/v1/revocations/{number}", "read-revocations", _revocation),
+            read("/v1/crl", "read-revocations", lambda platform, _: views.crl(platform), "application/pkix-crl"),
+            read("/v1/accounts", "read-accounts", lambda platform, _: views.accounts(platform)),
+            read("/v1/health", "read-health", lambda platform, _: views.health(platform)),
+            read("/v1/metrics", "read-metrics", lambda *_: self._measures.text(), METRICS_TYPE),
+            read("/v1/ledger/{path:path}", "read-ledger", _ledger_file, "application/octet-stream"),
+            read("/v1/openapi.json", "read-openapi", lambda *_: self._description),
         ]
-
-    async def _read(
-        self, request: Request, operation: str, read: Callable[[Platform], bytes], media_type: str = JSON
-    ) -> Response:
-        async def answer(_: Account) -> Response:
-            return Response(await asyncio.to_thread(read, self._platform), media_type=media_type)
-
-        return await self._through(request, operation, answer)
 
     # --- around every request ---
 
-    async def _through(
-        self, request: Request, operation: str, work: Callable[[Account], Awaitable[Response]]
-    ) -> Response:
+    def _endpoint(self, operation: Operation) -> Callable[[Request], Awaitable[Response]]:
+        async def answer(request: Request) -> Response:
+            return await self._through(request, operation)
+
+        return answer
+
+    async def _through(self, request: Request, operation: Operation) -> Response:
         """Past the door, then the work; every error becomes its problem. Counted and logged, by name and never by
         content."""
         began = time.perf_counter()
         who: str | None = None
         try:
-            account = self._door.admit(request, operation)
+            account = self._door.admit(request, operation.name)
             who = account.name
-            response = await work(account)
+            response = await operation.work(account, request)
         except TooOften as error:
             response = too_often(error)
         except TooLarge as error:
@@ -202,15 +144,15 @@ class Routes:
         except ImprintError as error:
             response = problem_of(error)
             if response.status_code >= 500:
-                self._log.error("failed", operation=operation, kind=type(error).__name__, what=error.what)
+                self._log.error("failed", operation=operation.name, kind=type(error).__name__, what=error.what)
         except ClientDisconnect:
             response = problem(400, "the body did not come whole")
         seconds = time.perf_counter() - began
-        self._measures.requests.labels(operation, response.status_code).inc()
-        self._measures.seconds.labels(operation).observe(seconds)
+        self._measures.requests.labels(operation.name, response.status_code).inc()
+        self._measures.seconds.labels(operation.name).observe(seconds)
         self._log.info(
             "request",
-            operation=operation,
+            operation=operation.name,
             account=who,
             status=response.status_code,
             ms=round(seconds * 1000, 1),
@@ -218,21 +160,21 @@ class Routes:
         return response
 
 
-def _ledger_file(platform: Platform, path: str) -> bytes:
-    data = platform.reader.read_ledger_file(path) if _LEDGER_FILE.fullmatch(path) else None
+def _revocation(platform: Platform, request: Request) -> bytes:
+    return views.revocation(platform, parameter(request, "number"))
+
+
+def _ledger_file(platform: Platform, request: Request) -> bytes:
+    data = platform.reader.read_ledger_file(parameter(request, "path"))
     if data is None:
         raise RefusedError("there is no such file in the ledger", code="unknown-file", next_step="See checkpoint")
     return data
 
 
-async def _no_route(*_: Any) -> Response:
+async def _no_route(*_: object) -> Response:
     return problem(404, "there is no such route", next_step="See /v1/openapi.json")
 
 
-async def _no_method(_: Request, error: Any) -> Response:
-    headers: Mapping[str, str] = error.headers or {}
+async def _no_method(_: Request, error: Exception) -> Response:
+    headers = getattr(error, "headers", None)
     return problem(405, "the route has other methods", next_step="See /v1/openapi.json", headers=headers)
-
-
-async def _bad_path(*_: Any) -> Response:
-    return problem(400, "the path is not of its form", next_step="See /v1/openapi.json")

@@ -1,14 +1,14 @@
 """What the OpenAPI description says beside the routes themselves."""
 
+from collections.abc import Iterable
 from typing import Any, Final
 
-from fastapi import FastAPI
-from fastapi.openapi.utils import get_openapi
 from pydantic import TypeAdapter
 
 from imprint.protocol import intentions
 from imprint.protocol.answers import Answer
 from imprint.service.commands import BODIES
+from imprint.service.operation import PARAMETERS, Operation
 from imprint.service.problems import MEDIA_TYPE
 
 DESCRIPTION: Final = (
@@ -18,7 +18,7 @@ DESCRIPTION: Final = (
 )
 
 _REF: Final = "#/components/schemas/{model}"
-_INTENTIONS: Final[dict[str, TypeAdapter[Any]]] = {
+INTENTIONS: Final[dict[str, TypeAdapter[Any]]] = {
     "claim": TypeAdapter(intentions.ClaimUnit),
     "certify": TypeAdapter(intentions.CertifyKey),
     "permit": TypeAdapter(intentions.PermitStep),
@@ -26,7 +26,7 @@ _INTENTIONS: Final[dict[str, TypeAdapter[Any]]] = {
     "release": TypeAdapter(intentions.ReleaseUnit),
     "quarantine": TypeAdapter(intentions.QuarantineUnit),
 }
-_ADAPTERS: Final = {**_INTENTIONS, **BODIES}
+_ADAPTERS: Final = {**INTENTIONS, **BODIES}
 _PROBLEM: Final = {
     "type": "object",
     "required": ["status", "title", "kind", "next_step"],
@@ -37,6 +37,11 @@ _PROBLEM: Final = {
         "next_step": {"type": "string"},
     },
 }
+_OTHER_MEDIA: Final = {
+    "/v1/metrics": "text/plain",
+    "/v1/ledger/{path:path}": "application/octet-stream",
+    "/v1/crl": "application/pkix-crl",
+}
 _SAID: Final = {
     400: "Not of its form; nothing was decided",
     403: "Not yours to ask, or not any more",
@@ -45,40 +50,46 @@ _SAID: Final = {
     429: "Too often",
     503: "The outcome is unknown: ask again with the same ID",
 }
-RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
-    status: {"description": text, "content": {MEDIA_TYPE: {"schema": {"$ref": _REF.format(model="Problem")}}}}
+_PROBLEMS: Final = {
+    str(status): {"description": text, "content": {MEDIA_TYPE: {"schema": {"$ref": _REF.format(model="Problem")}}}}
     for status, text in _SAID.items()
 }
 
 
-def body_of(operation: str) -> dict[str, Any]:
-    """The request's body, by reference."""
-    schema = {"$ref": _REF.format(model=operation)}
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
-
-
-def describe(app: FastAPI) -> None:
-    """Give the app a description with the schemas of all bodies, made once."""
-    made = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+def describe(operations: Iterable[Operation]) -> dict[str, Any]:
+    """The OpenAPI description (3.1)."""
     schemas: dict[str, Any] = {"Problem": _PROBLEM}
     for name, adapter in {**_ADAPTERS, "Answer": TypeAdapter(Answer)}.items():
         schema = adapter.json_schema(mode="validation", ref_template=_REF)
         schemas |= schema.pop("$defs", {})
         schemas[name] = schema
-    made.setdefault("components", {})["schemas"] = schemas
-    for path, methods in made["paths"].items():
-        for method, operation in methods.items():
-            operation["responses"].pop("422", None)
-            operation["responses"]["200"] = _ok(path, method)
-    app.openapi = lambda: made  # type: ignore[method-assign]
+    paths: dict[str, dict[str, Any]] = {}
+    for operation in operations:
+        path = operation.path.replace(":path}", "}")
+        paths.setdefault(path, {})[operation.method.lower()] = _operation(operation, path)
+    info = {"title": "Imprint authority", "version": "1", "description": DESCRIPTION}
+    return {"openapi": "3.1.0", "info": info, "paths": paths, "components": {"schemas": schemas}}
 
 
-def _ok(path: str, method: str) -> dict[str, Any]:
-    if method == "put":
+def _operation(operation: Operation, path: str) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "operationId": operation.name if operation.method == "PUT" else f"{operation.name}:{path}",
+        "parameters": [
+            {"name": name, "in": "path", "required": True, "schema": {"type": "string", "pattern": PARAMETERS[name]}}
+            for name in operation.parameters
+        ],
+        "responses": {"200": _ok(operation), **_PROBLEMS},
+    }
+    if operation.method == "PUT":
+        schema = {"$ref": _REF.format(model=operation.name)}
+        described["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+    return described
+
+
+def _ok(operation: Operation) -> dict[str, Any]:
+    if operation.method == "PUT":
         schema: dict[str, Any] = {"$ref": _REF.format(model="Answer")}
         return {"description": "Decided, durably", "content": {"application/json": {"schema": schema}}}
-    if path == "/v1/metrics":
-        return {"description": "Counters", "content": {"text/plain": {"schema": {"type": "string"}}}}
-    if "/ledger/" in path:
-        return {"description": "A file of the ledger", "content": {"application/octet-stream": {}}}
-    return {"description": "Found", "content": {"application/json": {"schema": {"type": "object"}}}}
+    media_type = _OTHER_MEDIA.get(operation.path, "application/json")
+    described = {"schema": {"type": "object"}} if media_type == "application/json" else {}
+    return {"description": "Found", "content": {media_type: described}}
