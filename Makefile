@@ -53,7 +53,7 @@ test: check  ## everything
 fuzz: setup  ## the long form of every test with random values: 5,000 examples each, about an hour
 	IMPRINT_EXAMPLES=long $(BIN)/pytest -n 2 -m hypothesis tests
 
-sweep: setup  ## the long form of the fault tests: a station killed at every write it makes, about a quarter of an hour
+sweep: setup  ## the long form of the fault tests: every message lost or late, every write the last one, about half an hour
 	.ci/packages openssl strace
 	IMPRINT_SWEEP=long $(BIN)/pytest -n 2 -rP tests/faults
 

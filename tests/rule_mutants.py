@@ -106,7 +106,7 @@ class RuleMutant:
 RULE_MUTANTS: Final[Mapping[str, RuleMutant]] = {
     "no fence": RuleMutant(without_fence, "is held by|asked with fence"),
     "no actor in request IDs": RuleMutant(without_actor, "answered with the entry of"),
-    "a retry is counted": RuleMutant(counting_retries, "counts . in_work"),
+    "a retry is counted": RuleMutant(counting_retries, "counts . in_work|within_grant"),
     "leases for ever": RuleMutant(leases_for_ever, "should have come back"),
     "any body under a known ID": RuleMutant(any_body, "or another body"),
     "a reply before the commit": RuleMutant(reply_anyway, "with a receipt, and it is not in the ledger"),

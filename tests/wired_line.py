@@ -210,7 +210,7 @@ class WiredLine:
 
     async def finish(self, unit: SoftUnit, taker: WiredStation) -> None:
         """As often as it takes."""
-        for _ in range(4):
+        for _ in range(20):
             self.clear(unit)
             row = self.row(unit)
             if row is not None and row["state"] == "complete":

@@ -26,7 +26,7 @@ from power_cut import Cut, Disk, restore, traced
 from production_line import IMPRINT, LONG, Line, make_line, run, seed_of_today, served, statuses
 
 UNITS = 2
-SOME = 40  # moments of the short form
+SHARE = 1.0 if LONG else 0.05  # of the moments
 ROUNDS = 3 if LONG else 1  # of chance
 
 
@@ -41,9 +41,8 @@ def cuts(folder: Path, program: tuple[str, ...]) -> Iterator[tuple[Line, Cut, in
     print(f"seed {seed}")
     chance = random.Random(seed)
     lines = (folder / "trace").read_text().splitlines()
-    share = 1.0 if LONG else SOME / 600
     for text in lines:
-        if not disk.follow(text) or chance.random() > share:
+        if not disk.follow(text) or chance.random() > SHARE:
             continue
         for cut in (Cut.NOTHING, Cut.NO_DATABASE, *[Cut.CHANCE] * ROUNDS):
             after = Line(folder=folder / "after")

@@ -21,8 +21,8 @@ from wired_line import BRIEF, COUNT, LEASE_S, Passages, messages, virtual_loop, 
 GIVES_UP_S = 126.2  # a station, after its last attempt
 # Seconds after a takeover has begun: before, between and after its four requests, which arrive after 1, 3, 5 and 7.
 INTO_A_TAKEOVER = (0.5, 1.5, 3.5, 5.5, 60.0)
-SOME = 60  # points of the short form
-WEATHERS = 1500 if LONG else 30
+SOME = 40  # points of the short form
+WEATHERS = 500 if LONG else 15
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
