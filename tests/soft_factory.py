@@ -12,8 +12,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from imprint.assemble import CHANGES, Platform, Reader, admit, entry_changes, open_reader
+from imprint.authority.access.account import Role
+from imprint.authority.access.commands import InviteAccount
 from imprint.authority.decisions.changes import Row
 from imprint.authority.decisions.kernel import Ask, Kernel
 from imprint.authority.decisions.outcome import Event, Moment, Outcome
@@ -26,11 +32,13 @@ from imprint.authority.production.commands import AddProduct, CreateLot
 from imprint.authority.production.entries import UNIT_CLAIMED
 from imprint.authority.production.product import Product
 from imprint.authority.releases.release import AddRelease
+from imprint.encoding import sha256_hex
 from imprint.errors import RefusedError
 from imprint.formats.note import ed25519_key
 from imprint.keys.file import FileSigner
 from imprint.keys.verify import encode_public_pem
-from imprint.protocol.answers import Answer, Certified, Claimed, Completed, Done, Permitted, Refused
+from imprint.protocol.answers import Answer, Certified, Claimed, Completed, Done, Enrolled, Permitted, Refused
+from imprint.protocol.enrolment import Enrolment
 from imprint.protocol.intentions import (
     Action,
     CertifyKey,
@@ -305,6 +313,19 @@ class Lawless:
         outcome = Outcome((Event(type_, private, public, blobs),), Done(state="forced"))
         ask = Ask(actor="bench-1", request_id=f"lawless-{next(_numbers)}", body=b"", request=outcome)
         self._kernel.decide(ask)
+
+
+def enrol_account(factory: Factory, name: str, role: Role) -> str:
+    """A new account; the SHA-256 of its certificate."""
+    code = "A" * 26
+    factory.platform.command(InviteAccount(name=name, role=role, code=sha256_hex(code.encode()), hours=1))
+    key = ec.generate_private_key(ec.SECP256R1())
+    csr = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, hashes.SHA256())
+    request = Enrolment(name=name, code=code, csr=csr.public_bytes(Encoding.DER))
+    ask = Ask(actor=name, request_id=f"enrol-{next(_numbers)}", body=b"", request=request)
+    result = asyncio.run(factory.platform.ask(ask)).result
+    assert isinstance(result, Enrolled)
+    return sha256_hex(result.certificate)
 
 
 class Bench:

@@ -1,7 +1,6 @@
 """schemathesis asks the service whatever its OpenAPI description allows, and much that it does not: no error of the
 server's, no answer that the description does not know. ``IMPRINT_EXAMPLES=long`` asks for longer."""
 
-import asyncio
 import os
 import time
 from collections.abc import Iterator
@@ -10,26 +9,17 @@ from typing import Any
 
 import pytest
 import schemathesis
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import HealthCheck, given, settings
 from schemathesis import checks, openapi
 from schemathesis.specs.openapi import checks as openapi_checks
 
 from imprint.authority.access.account import Role
-from imprint.authority.access.commands import InviteAccount
-from imprint.authority.decisions.kernel import Ask
-from imprint.encoding import sha256_hex
-from imprint.protocol.answers import Enrolled
-from imprint.protocol.enrolment import Enrolment
 from imprint.service.app import make_app
 from imprint.service.door import CLIENT
 from imprint.service.measures import Measures
 from imprint.service.permissions import PERMISSIONS
 from imprint.service.rates import Rates
-from soft_factory import Factory, copied_factory, make_template
+from soft_factory import Factory, copied_factory, enrol_account, make_template
 
 POSITIVE, NEGATIVE = schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE
 EXAMPLES = 1000 if os.environ.get("IMPRINT_EXAMPLES") == "long" else 15
@@ -47,7 +37,7 @@ class Introduced:
 
     def __init__(self, factory: Factory) -> None:
         self._app = make_app(factory.platform, rates=Rates(time.monotonic, rate=1e6, burst=1e6), measures=Measures())
-        self._certificates = {role.value: enrol(factory, role) for role in Role}
+        self._certificates = {role.value: enrol_account(factory, f"the-{role}", role) for role in Role}
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """As :class:`imprint.service.listener.TimedProtocol` does."""
@@ -55,19 +45,6 @@ class Introduced:
             role = dict(scope["headers"]).get(b"x-role", b"auditor").decode()
             scope = {**scope, "extensions": {CLIENT: self._certificates[role]}}
         await self._app(scope, receive, send)
-
-
-def enrol(factory: Factory, role: Role) -> str:
-    """The hash of a certificate of an account with this role."""
-    name, code = f"the-{role}", "A" * 26
-    factory.platform.command(InviteAccount(name=name, role=role, code=sha256_hex(code.encode()), hours=1))
-    key = ec.generate_private_key(ec.SECP256R1())
-    csr = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, hashes.SHA256())
-    request = Enrolment(name=name, code=code, csr=csr.public_bytes(Encoding.DER))
-    ask = Ask(actor=name, request_id="enrol", body=b"", request=request)
-    result = asyncio.run(factory.platform.ask(ask)).result
-    assert isinstance(result, Enrolled)
-    return sha256_hex(result.certificate)
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from production_line import IMPRINT, PASSPHRASE, ROOT_PASSPHRASE, Line, make_lin
 from secret_scan import Needle, found_in, key_forms, key_secrets, needles
 
 PrivateKey = EllipticCurvePrivateKey | Ed25519PrivateKey
-KEYS = {"device-ca", "ledger", "record", "firmware", "root"}
+KEYS = {"device-ca", "ledger", "record", "firmware", "access-ca", "service", "root"}
 
 
 def keys_of(workspace: Path, passphrase: bytes, root_passphrase: bytes) -> dict[str, PrivateKey]:

@@ -14,6 +14,8 @@ import pytest
 from sqlalchemy import Column, LargeBinary, Table, Text
 
 from imprint.assemble import open_reader
+from imprint.authority.access.account import Role
+from imprint.authority.access.commands import InviteAccount
 from imprint.authority.issuance.crl import SignCrl
 from imprint.authority.ledger.tree import Tree
 from imprint.authority.production.commands import ClearUnit, CloseLot, RefundUnits, ReworkUnit, ScrapUnit
@@ -24,7 +26,7 @@ from imprint.protocol.refusals import Code
 from imprint.storage.tables import metadata
 from imprint.storage.tile_folder import TileFolder
 from imprint.verify_ledger import verify_ledger
-from soft_factory import LOT, SIGNERS, Factory, copied_factory, new_unit
+from soft_factory import LOT, SIGNERS, Factory, copied_factory, enrol_account, new_unit
 
 Row = dict[str, Any]
 UNITS = 64
@@ -49,6 +51,8 @@ def good(factory_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 
 def fill(factory: Factory) -> None:
+    enrol_account(factory, "bench-9", Role.STATION)
+    factory.platform.command(InviteAccount(name="bench-9", role="station", code="0" * 64, hours=1))
     factory.add_lot("lot-2", count=UNITS + 1)
     bench = factory.bench(lot="lot-2")
     for number in range(UNITS):

@@ -15,6 +15,8 @@ from imprint.station.fixture import Fixture
 from imprint.station.run_history import OpenRun
 from imprint.station.targets.target import DebugProbe, Identity, PowerSwitch, Target
 
+_WITH_CERTIFICATE: Final = frozenset({"certified", "permitted"})  # states of a unit in work
+
 
 class Run:
     """The unit, the bench around it, the authority, and what is known so far.
@@ -89,7 +91,7 @@ class Run:
     @property
     def has_certificate(self) -> bool:
         """Whether the authority has given this unit a certificate, to this run or to an earlier one."""
-        return self.certified is not None or (self.claimed is not None and self.claimed.state != "claimed")
+        return self.certified is not None or (self.claimed is not None and self.claimed.state in _WITH_CERTIFICATE)
 
     @property
     def identity(self) -> Certified:
