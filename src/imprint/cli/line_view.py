@@ -30,6 +30,7 @@ class LineView:
         self._quiet = quiet
         self._rows: dict[str, RunEvent] = {}
         self._done: dict[Status, int] = {}
+        self._is_waiting = False
         console = Console(stderr=True, highlight=False, markup=False, emoji=False)
         self._live = Live(console=console, refresh_per_second=8, transient=True) if console.is_terminal else None
 
@@ -53,19 +54,31 @@ class LineView:
                 self._say(event)
         else:
             self._rows[event.fixture] = event
+            self._tell_waiting(event)
         if self._live and not self._quiet:
             self._live.update(self._table())
+
+    def _tell_waiting(self, event: RunEvent) -> None:
+        """Once for the whole line when the authority is away, and once when it is back."""
+        is_waiting = event.status is Status.WAITING
+        if is_waiting != self._is_waiting and not self._quiet:
+            self._print(f"{event.message}; units in work wait for it" if is_waiting else "the authority answers again")
+        self._is_waiting = is_waiting
+
+    def _print(self, line: str, style: str = "") -> None:
+        if self._live:
+            self._live.console.print(printable(line), style=style, overflow="fold")
+        else:
+            note(printable(line))
 
     def _say(self, outcome: RunOutcome) -> None:
         count = f"{sum(self._done.values()):>{len(str(self._total))}}/{self._total}"
         name = outcome.serial or outcome.hardware_id or "no unit"
         mark = "✓" if outcome.status in GOOD else "✗"
         why = "" if outcome.status is Status.COMPLETE else f"  {outcome.message}"
-        line = printable(f"{mark} {count}  {outcome.fixture}  {name}  {outcome.status}{why}")
-        if self._live:
-            self._live.console.print(line, style=_STYLES.get(outcome.status, ""), overflow="fold")
-        else:
-            note(line)
+        self._print(
+            f"{mark} {count}  {outcome.fixture}  {name}  {outcome.status}{why}", _STYLES.get(outcome.status, "")
+        )
 
     def _table(self) -> Table:
         done = sum(self._done.values())

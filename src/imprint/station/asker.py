@@ -71,7 +71,7 @@ class Asker:
                 try:
                     return await self._send(request, intention)
                 except Unreachable as problem:
-                    self._report(f"waiting: {problem.what}")
+                    self._report(problem.what)
                     await self._sleep(pause_s)
                     pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
         finally:

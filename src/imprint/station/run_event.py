@@ -9,6 +9,7 @@ class Status(StrEnum):
     """Where a fixture is. From ``COMPLETE`` on, how its run ended."""
 
     WORKING = "working"  # in a step; the message tells how far
+    WAITING = "waiting"  # for an authority that does not answer
     PASSED = "passed"  # a step is over
     COMPLETE = "complete"
     ALREADY_COMPLETE = "already-complete"  # this very unit was completed before; nothing was done

@@ -202,7 +202,7 @@ class _Line:
                 run=run_id,
                 port=self._port,
                 journal=self._journal,
-                report=lambda message: tell(Status.WORKING, message),
+                report=lambda message: tell(Status.WAITING, message),
             ),
             clock=self._clock,
             report=lambda message: tell(Status.WORKING, message),

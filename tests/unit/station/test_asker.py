@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from journals import CERTIFIED, CLAIMED, TIME
 
-from imprint.errors import StorageError
+from imprint.errors import StorageError, Unreachable
 from imprint.protocol.answers import Answer, Receipt, Result
 from imprint.protocol.codec import encode_intention
 from imprint.protocol.intentions import ClaimUnit, Intention
@@ -128,3 +128,40 @@ def test_steps_have_request_ids_of_their_own(tmp_path: Path) -> None:
         ask(journal, authority, claim(), step="claim")
         ask(journal, authority, claim(), step="certify")
     assert [request for request, _ in authority.asked] == ["r.claim", "r.certify"]
+
+
+def test_an_authority_that_is_away_is_waited_for_however_long(tmp_path: Path) -> None:
+    told: list[str] = []
+    authority = Authority(*[Unreachable("no answer") for _ in range(500)], CLAIMED)
+    with open_journal(tmp_path / "j") as journal, asyncio.Runner(loop_factory=VirtualTime) as loop:
+        journal.append(STARTED)
+        asker = Asker(run="r", port=authority, journal=journal, report=told.append)
+        began = loop.get_loop().time()
+        assert loop.run(asker.ask("claim", claim())) == CLAIMED
+        assert loop.get_loop().time() - began > 3600
+    assert told == ["no answer"] * 500
+    assert set(authority.asked) == {("r.claim", encode_intention(claim()))}
+
+
+def test_the_steps_clock_stands_still_while_the_authority_is_away(tmp_path: Path) -> None:
+    async def step(asker: Asker) -> str:
+        try:
+            async with asyncio.timeout(10) as deadline:
+                asker.deadline = deadline
+                await asyncio.sleep(6)
+                await asker.ask("claim", claim())
+                await asyncio.sleep(3)
+                await asker.ask("certify", claim())
+                await asyncio.sleep(3)
+        except TimeoutError:
+            return "the step took too long"
+        return "in time"
+
+    authority = Authority(*[Unreachable("no answer") for _ in range(50)], CLAIMED, CERTIFIED)
+    with open_journal(tmp_path / "j") as journal, asyncio.Runner(loop_factory=VirtualTime) as loop:
+        journal.append(STARTED)
+        began = loop.get_loop().time()
+        asker = Asker(run="r", port=authority, journal=journal)
+        assert loop.run(step(asker)) == "the step took too long", "12 s of its own are more than 10"
+        assert loop.get_loop().time() - began > 300
+    assert len(authority.asked) == 52
