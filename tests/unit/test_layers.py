@@ -43,10 +43,11 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "verify_ledger": (*PLATFORM, "assemble"),
     "verify_record": (*PLATFORM, "assemble"),
     "make_backup": (*PLATFORM, "assemble", "verify_ledger"),
+    "restore_backup": (*PLATFORM, "assemble"),
     "testing": (*PLATFORM, "assemble", "make_workspace"),
     "cli": (
         *(*PLATFORM, "assemble", "make_workspace", "service", "enrol", "verify_ledger", "verify_record"),
-        *("make_backup", "testing"),
+        *("make_backup", "restore_backup", "testing"),
     ),
     "__main__": ("cli",),
 }
