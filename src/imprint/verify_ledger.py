@@ -27,17 +27,22 @@ def verify_ledger(reader: Reader, progress: Callable[[int], None] = lambda _: No
 
     ``progress`` gets the number of entries replayed, now and then.
     """
-    outside = reader.outside_checkpoints()  # first, since all of them grow, see below
+    outside = (  # first, since all of them grow, see below
+        (reader.workspace.checkpoint_copy, reader.checkpoint_copy()),
+        (reader.workspace.known_checkpoint, reader.known_checkpoint()),
+    )
     found, leaves = _verify_inside(reader, progress)
-    for checkpoint in outside:
+    for path, checkpoint in outside:
+        if checkpoint is None:
+            continue
         if checkpoint.size > len(leaves):
             raise LedgerError(
                 f"all that is here is whole, but it is an older copy: a checkpoint outside it covers {checkpoint.size} "
-                f"entries, and {checkpoint.size - len(leaves)} of them are missing",
+                f"(missing: {checkpoint.size - len(leaves)})",
                 subject=f"entries row {len(leaves)}",
                 next_step="Find the newer database",
             )
-        _compare(leaves, reader.tree, checkpoint, "the checkpoint that is kept elsewhere")
+        _compare(leaves, reader.tree, checkpoint, str(path))
     return found
 
 

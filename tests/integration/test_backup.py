@@ -82,7 +82,7 @@ def test_a_line_at_work_and_the_way_back(tmp_path: Path) -> None:
         older = beside(line, "older")
         said = restore(at_work[0], older.workspace, *checkpoint)
         assert said["decides"] is False
-        assert "are missing" in str(said["reason"])
+        assert "(missing: " in str(said["reason"])
         decides_nothing(older)
 
         again = beside(line, "again")
@@ -103,7 +103,7 @@ def decides_nothing(line: Line) -> None:
     ):
         error = error_of(run(command))
         assert (error["exit_code"], error["subject"]) == (10, "database"), error
-        assert "are missing" in error["what"]
+        assert "(missing: " in error["what"]
         assert "Find the newer database" in error["next_step"]
     verified = error_of(run([*IMPRINT, "-C", str(line.workspace), "ledger", "verify", "--json"]))
     assert "all that is here is whole, but it is an older copy" in verified["what"]

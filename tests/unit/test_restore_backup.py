@@ -112,15 +112,15 @@ def test_older_than_the_copy_elsewhere(factory: Factory, tmp_path: Path) -> None
     work(factory)
     restore_backup(tmp_path / "backup", tmp_path / "older")
     problem = refusal(tmp_path / "older")
-    assert "it has 7 entries, and a checkpoint outside it covers 11: 4 are missing" in problem.what
+    assert "it has 7 entries, and a checkpoint outside it covers 11 (missing: 4)" in problem.what
     assert "Find the newer database" in problem.next_step
-    with pytest.raises(LedgerError, match=r"all that is here is whole, but it is an older copy: .* 4 of them"):
+    with pytest.raises(LedgerError, match=r"all that is here is whole, but it is an older copy: .* \(missing: 4\)"):
         verify_ledger(open_reader(tmp_path / "older"))
     (away := tmp_path / "away").mkdir()
     restore_backup(tmp_path / "backup", away / "new")  # its settings name the copy relative to its folder
     assert "is not there" in refusal(away / "new").what
     shutil.copy(copy, away)
-    assert "4 are missing" in refusal(away / "new").what
+    assert "missing: 4" in refusal(away / "new").what
 
 
 def test_older_than_a_checkpoint_that_is_named(factory: Factory, backup: Path, tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ def test_older_than_a_checkpoint_that_is_named(factory: Factory, backup: Path, t
     open_reader(tmp_path / "unnamed").refuse_rollback()
     restore_backup(backup, tmp_path / "older", checkpoint=newest)
     assert (tmp_path / "older" / "known-checkpoint").read_bytes() == newest.read_bytes()
-    assert "it has 8 entries, and a checkpoint outside it covers 12: 4 are missing" in refusal(tmp_path / "older").what
+    assert "it has 8 entries, and a checkpoint outside it covers 12 (missing: 4)" in refusal(tmp_path / "older").what
 
 
 def test_not_older_than_a_checkpoint_that_is_named(factory: Factory, backup: Path, tmp_path: Path) -> None:
@@ -154,7 +154,7 @@ def test_the_latest_of_two_checkpoints_is_kept(factory: Factory, backup: Path, t
     for name, checkpoint in (("two", None), ("three", Path(older))):
         restore_backup(tmp_path / "again", tmp_path / name, checkpoint=checkpoint)
         assert (tmp_path / name / "known-checkpoint").read_bytes() == newest
-        assert "are missing" in refusal(tmp_path / name).what
+        assert "missing: 4" in refusal(tmp_path / name).what
     restore_backup(backup, tmp_path / "four", checkpoint=Path(older))
     make_backup(open_reader(tmp_path / "four"), tmp_path / "fifth", program="0.1.0", now=START)
     restore_backup(tmp_path / "fifth", tmp_path / "five", checkpoint=factory.folder / "ledger" / "checkpoint")

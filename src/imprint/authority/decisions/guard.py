@@ -23,8 +23,8 @@ def refuse_rollback(store: Reading, tree: Tree, outside: Iterable[Checkpoint]) -
         size = store.size()
         if size < checkpoint.size:
             raise LedgerError(
-                f"an older copy: it has {size} entries, and a checkpoint outside it covers {checkpoint.size}: "
-                f"{checkpoint.size - size} are missing",
+                f"an older copy: it has {size} entries, and a checkpoint outside it covers {checkpoint.size} "
+                f"(missing: {checkpoint.size - size})",
                 subject="database",
                 next_step=_NEXT_OF_OLDER,
             )

@@ -55,7 +55,7 @@ def test_yesterdays_database_is_refused(factory: Factory) -> None:
     imprint_one(factory)
     factory.stop()
     factory.database.write_bytes(yesterday)
-    with pytest.raises(LedgerError, match=r"it has 7 entries, and .* covers 11: 4 are missing") as caught:
+    with pytest.raises(LedgerError, match=r"it has 7 entries, and .* covers 11 \(missing: 4\)") as caught:
         guard(factory.folder)
     assert "Nothing was issued" in caught.value.next_step
 
