@@ -122,19 +122,29 @@ class Reader:
         return TileFolder(self.workspace.ledger).read(path)
 
     def outside_checkpoints(self) -> tuple[SignedCheckpoint, ...]:
-        """Checkpoints that are kept in places other than the ledger's own folder. Raises :class:`LedgerError` when one
-        should be there and is not: a place that is away proves nothing."""
+        """Checkpoints that are kept in places other than the ledger's own folder. Raises as :meth:`checkpoint_copy`."""
+        return tuple(found for found in (self.checkpoint_copy(), self.known_checkpoint()) if found is not None)
+
+    def checkpoint_copy(self) -> SignedCheckpoint | None:
+        """The last checkpoint as it is kept elsewhere; None when the settings name no such place. Raises
+        :class:`LedgerError` when it should be there and is not: a place that is away proves nothing."""
         path = self.workspace.checkpoint_copy
         if path is None:
-            return ()
+            return None
         note = read_file_if_any(path, limit=_KEY_LIMIT)
         if note is None:
             raise LedgerError(
                 "the copy of the last checkpoint is not there",
                 subject=str(path),
-                next_step="Mount its disk. If the setting is new, copy ledger/checkpoint there to begin",
+                next_step="Mount its disk; after a restore, bring the file from where it was. "
+                "If the setting is new, copy ledger/checkpoint there to begin",
             )
-        return (self.open_checkpoint(note),)
+        return self.open_checkpoint(note)
+
+    def known_checkpoint(self) -> SignedCheckpoint | None:
+        """The checkpoint that was named when the workspace was restored; None when there was none."""
+        note = read_file_if_any(self.workspace.known_checkpoint, limit=_KEY_LIMIT)
+        return None if note is None else self.open_checkpoint(note)
 
     def open_checkpoint(self, note: bytes) -> SignedCheckpoint:
         """A checkpoint of this ledger, verified."""
@@ -279,7 +289,8 @@ class Platform:
         if copy is None:
             return
         with TileFolder(self.reader.workspace.ledger).lock():
-            if all(outside.size < head.size for outside in self.reader.outside_checkpoints()):
+            kept = self.reader.checkpoint_copy()
+            if kept is None or kept.size < head.size:
                 write_file(copy, head.note)
 
     def close(self) -> None:

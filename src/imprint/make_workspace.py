@@ -2,7 +2,6 @@
 
 import os
 import secrets
-import shutil
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -14,14 +13,14 @@ from imprint.authority.issuance.access_ca import make_access_ca
 from imprint.authority.issuance.issuer import make_device_ca, make_root
 from imprint.authority.ledger.tree import Tree
 from imprint.clock import Clock, system_clock
-from imprint.errors import InputError, StorageError, WorkspaceError
+from imprint.errors import InputError, WorkspaceError
 from imprint.formats.note import ed25519_key
 from imprint.formats.x509 import certificate_number
 from imprint.keys.file import create_key_file, open_key_file
 from imprint.keys.signer import Algorithm, Signer
 from imprint.keys.verify import encode_public_pem
-from imprint.storage.files import PRIVATE, make_folder, sync_folder, write_file
-from imprint.storage.folder import refuse_occupied
+from imprint.storage.files import PRIVATE, make_folder, storage_errors, write_file
+from imprint.storage.folder import new_folder, refuse_occupied
 from imprint.storage.schema import create_database
 from imprint.storage.tile_folder import TileFolder
 from imprint.storage.workspace import KEY_NAMES, Workspace, load_workspace, settings_text
@@ -60,20 +59,8 @@ def create(
     refuse_occupied(folder)
     if root_out is not None and (root_out / _ROOT_KEY).exists():
         raise WorkspaceError("there is a root CA here already", subject=str(root_out), next_step="Choose a new folder")
-    make_folder(folder.parent)
-    building = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.new")
-    try:
+    with new_folder(folder) as building, storage_errors(folder, "the workspace cannot be made"):
         _build(building, organization, passphrase, root_passphrase, root_out, clock)
-        if folder.exists():
-            folder.rmdir()
-        building.rename(folder)
-        sync_folder(folder.parent)
-    except OSError as problem:
-        raise StorageError(
-            f"the workspace cannot be made: {problem.strerror}", subject=str(folder), next_step="Check the folder"
-        ) from problem
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
     return load_workspace(folder)
 
 

@@ -27,8 +27,32 @@ def verify_ledger(reader: Reader, progress: Callable[[int], None] = lambda _: No
 
     ``progress`` gets the number of entries replayed, now and then.
     """
-    # In this order, since all of them grow: a line that runs meanwhile must not look like tampering.
-    outside_checkpoints = list(reader.outside_checkpoints())
+    outside = (  # first, since all of them grow, see below
+        (reader.workspace.checkpoint_copy, reader.checkpoint_copy()),
+        (reader.workspace.known_checkpoint, reader.known_checkpoint()),
+    )
+    found, leaves = _verify_inside(reader, progress)
+    for path, checkpoint in outside:
+        if checkpoint is None:
+            continue
+        if checkpoint.size > len(leaves):
+            raise LedgerError(
+                f"all that is here is whole, but it is an older copy: a checkpoint outside it covers {checkpoint.size} "
+                f"(missing: {checkpoint.size - len(leaves)})",
+                subject=f"entries row {len(leaves)}",
+                next_step="Find the newer database",
+            )
+        _compare(leaves, reader.tree, checkpoint, str(path))
+    return found
+
+
+def verify_copy(reader: Reader, progress: Callable[[int], None] = lambda _: None) -> Verified:
+    """As :func:`verify_ledger`, of the folder alone: whether a checkpoint elsewhere is newer is not asked."""
+    return _verify_inside(reader, progress)[0]
+
+
+def _verify_inside(reader: Reader, progress: Callable[[int], None]) -> tuple[Verified, Sequence[bytes]]:
+    # In this order, since both grow: a line that runs meanwhile must not look like tampering.
     head = reader.tree.head()
     with reader.store.reading() as store:
         size = store.size()
@@ -43,15 +67,7 @@ def verify_ledger(reader: Reader, progress: Callable[[int], None] = lambda _: No
     leaves = replay(reader.workspace.database, entry_changes, progress).leaves
     _compare(leaves, reader.tree, head, "ledger/checkpoint")
     _compare_files(reader, head)
-    for outside in outside_checkpoints:
-        if outside.size > head.size:
-            raise LedgerError(
-                f"a checkpoint of size {outside.size} was kept, but the ledger's folder ends at {head.size}",
-                subject=str(reader.workspace.checkpoint_copy),
-                next_step=_NEXT,
-            )
-        _compare(leaves, reader.tree, outside, str(reader.workspace.checkpoint_copy))
-    return Verified(committed=len(leaves), integrated=head.size, root=head.root)
+    return Verified(committed=len(leaves), integrated=head.size, root=head.root), leaves
 
 
 _NEXT = "Restore the newest copy of database and ledger folder; keep these as evidence"
@@ -60,7 +76,8 @@ _NEXT = "Restore the newest copy of database and ledger folder; keep these as ev
 def _compare(leaves: Sequence[bytes], tree: Tree, checkpoint: Checkpoint, name: str) -> None:
     if merkle.root_hash(leaves[: checkpoint.size]) == checkpoint.root:
         return
-    for index in range(checkpoint.size):
+    head = tree.head()
+    for index in range(min(checkpoint.size, head.size if head else 0)):
         if tree.leaf_hash_at(index) != leaves[index]:
             raise LedgerError(
                 "the entry is not the one that the checkpoint covers", subject=f"entries row {index}", next_step=_NEXT

@@ -42,8 +42,13 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "service": (*COMMON, "authority", "assemble"),
     "verify_ledger": (*PLATFORM, "assemble"),
     "verify_record": (*PLATFORM, "assemble"),
+    "make_backup": (*PLATFORM, "assemble", "verify_ledger"),
+    "restore_backup": (*PLATFORM, "assemble"),
     "testing": (*PLATFORM, "assemble", "make_workspace"),
-    "cli": (*PLATFORM, "assemble", "make_workspace", "service", "enrol", "verify_ledger", "verify_record", "testing"),
+    "cli": (
+        *(*PLATFORM, "assemble", "make_workspace", "service", "enrol", "verify_ledger", "verify_record"),
+        *("make_backup", "restore_backup", "testing"),
+    ),
     "__main__": ("cli",),
 }
 

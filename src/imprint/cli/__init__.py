@@ -47,6 +47,8 @@ NOUNS: Final = (
     Noun(name="unit", summary="Single units: show, verify, scrap, revoke, rework"),
     Noun(name="crl", summary="The list of revoked certificates: sign, show"),
     Noun(name="ledger", summary="The log of all that was decided: verify, prove, check-point"),
+    Noun(name="backup", summary="Copy the workspace while it is at work", has_verbs=False),
+    Noun(name="restore", summary="Make a workspace from a backup", has_verbs=False),
     Noun(name="record", summary="Birth records: show and verify"),
     Noun(name="virtual", summary="Serve units that are made of software", has_verbs=False),
 )

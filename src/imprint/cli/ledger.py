@@ -1,6 +1,5 @@
 """``imprint ledger``: the log of all that was decided."""
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,7 +7,7 @@ import typer
 
 from imprint.authority.ledger.envelope import OpenedEntry, open_entry
 from imprint.authority.production.export import prove as prove_entry
-from imprint.cli.output import Json, note, show
+from imprint.cli.output import Json, note, note_replayed, show
 from imprint.cli.passphrase import PassphraseFd, PassphraseFile
 from imprint.cli.workspace_access import deciding, reading, signed_head
 from imprint.encoding import canonical, parse_json_object
@@ -31,12 +30,7 @@ def verify(ctx: typer.Context, as_json: Json = False) -> None:
 
     Example: imprint ledger verify
     """
-
-    def progress(done: int) -> None:
-        if done and done % 20_000 == 0 and sys.stderr.isatty():
-            note(f"{done} entries replayed")
-
-    found = verify_ledger(reading(ctx), progress)
+    found = verify_ledger(reading(ctx), note_replayed)
     result = {"whole": True, "committed": found.committed, "integrated": found.integrated, "root": found.root.hex()}
     show(result, as_json=as_json)
     if found.committed > found.integrated and not as_json:

@@ -45,6 +45,12 @@ def note(text: str) -> None:
     sys.stderr.write(_one_line(text) + "\n")
 
 
+def note_replayed(done: int) -> None:
+    """Tell a person who waits for a replay how many entries are done, now and then."""
+    if done and done % 20_000 == 0 and sys.stderr.isatty():
+        note(f"{done} entries replayed")
+
+
 def printable(value: object) -> str:
     """A value in one line without control characters; escapes stand in for them."""
     match value:

@@ -4,10 +4,11 @@ WAL with synchronous=FULL: a commit that returned survives a power cut. One writ
 (``BEGIN IMMEDIATE``); readers see a consistent view and never wait for it.
 """
 
+import os
 import sqlite3
 import weakref
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -103,6 +104,29 @@ class Database:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
         return connection
+
+
+def copy_database(source: Path, target: Path) -> None:
+    """Make ``target``, which is new, a copy of the database as one transaction sees it, while others go on writing
+    (SQLite's online backup, in one step: with more it would begin again at each commit). Its name is only durable after
+    its folder was synced.
+
+    The copy is one file, mode 0600, without a write-ahead log: it can be read where nothing can be written.
+    """
+    with database_errors(target):
+        target.touch(mode=0o600, exist_ok=False)
+        live = sqlite3.connect(f"{source.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_SECONDS)
+        with closing(live), closing(sqlite3.connect(target, isolation_level=None)) as copy:
+            live.backup(copy)
+            copy.execute("PRAGMA journal_mode = DELETE")
+        with target.open("rb") as file:
+            os.fsync(file.fileno())
+
+
+def begin_log(path: Path) -> None:
+    """Give a database file the write-ahead log that a workspace's has; it stays with the file."""
+    with database_errors(path), closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
 
 
 def _close_all(readers: list[tuple[_File, sqlite3.Connection]]) -> None:

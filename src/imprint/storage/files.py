@@ -1,8 +1,10 @@
 """Files that are whole or absent, and errors that say what to do about the disk."""
 
 import errno
+import hashlib
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -53,6 +55,28 @@ def replace_file(path: Path, data: bytes, *, mode: int = PUBLIC) -> None:
             raise
 
 
+def copy_file(source: Path, target: Path, *, mode: int) -> None:
+    """Make ``target``, which is new, hold the bytes of ``source``, however many; its name is only durable after
+    :func:`sync_folder` on its folder. Raises :class:`StorageError`."""
+    with (
+        storage_errors(source, "could not be read"),
+        source.open("rb") as found,
+        storage_errors(target, "could not be written"),
+        open(target, "xb", opener=_private_opener) as file,
+    ):
+        os.fchmod(file.fileno(), mode)
+        shutil.copyfileobj(found, file)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def hash_file(path: Path) -> tuple[int, str]:
+    """Size in bytes and SHA-256, in hexadecimal. Raises :class:`StorageError`."""
+    with storage_errors(path, "could not be read"), path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return file.tell(), digest
+
+
 def read_file(path: Path, *, limit: int = MAX_SIZE) -> bytes:
     """The file's bytes. Raises :class:`StorageError` when it cannot be read, and :class:`InputError` when it is longer
     than ``limit`` bytes."""
@@ -68,9 +92,14 @@ def read_file_if_any(path: Path, *, limit: int = MAX_SIZE) -> bytes | None:
     try:
         return read_file(path, limit=limit)
     except StorageError as problem:
-        if isinstance(problem.__cause__, FileNotFoundError):
+        if is_absent(problem):
             return None
         raise
+
+
+def is_absent(problem: StorageError) -> bool:
+    """Whether a file could not be read because there is none."""
+    return isinstance(problem.__cause__, FileNotFoundError)
 
 
 def make_folder(path: Path) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy import create_engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from imprint.errors import StorageError
-from imprint.storage.database import database_errors
+from imprint.storage.database import begin_log, database_errors
 
 HEAD: Final = "0001"
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
@@ -21,8 +21,7 @@ def create_database(path: Path) -> None:
     """Make a new database with all tables, mode 0600. Raises :class:`StorageError`, also when the file exists."""
     try:
         path.touch(mode=0o600, exist_ok=False)
-        with closing(sqlite3.connect(path)) as connection:
-            connection.execute("PRAGMA journal_mode = WAL")
+        begin_log(path)
         migrate(path)
     except (OSError, sqlite3.Error, SQLAlchemyError) as problem:
         raise StorageError(f"the database cannot be made: {problem}", subject=str(path)) from problem

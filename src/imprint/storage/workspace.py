@@ -9,6 +9,7 @@
     certs/access-ca.pem service.pem                  the CA of accounts, and the service's certificate
     ledger/               vkey, checkpoint, tiles and entry bundles: what the public may read
     station/              the journals of the stations that run here
+    known-checkpoint      only in one that was restored: a checkpoint that was known then
 """
 
 import tomllib
@@ -80,6 +81,11 @@ class Workspace:
     def database(self) -> Path:
         """The SQLite file."""
         return self.folder / "imprint.db"
+
+    @property
+    def known_checkpoint(self) -> Path:
+        """A checkpoint that somebody named when this workspace was restored; absent if nobody did."""
+        return self.folder / "known-checkpoint"
 
     @property
     def ledger(self) -> Path:

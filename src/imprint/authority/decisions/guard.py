@@ -6,7 +6,7 @@ from imprint.authority.decisions.transaction import Reading
 from imprint.authority.ledger.tree import Tree
 from imprint.errors import LedgerError
 from imprint.formats.checkpoint import Checkpoint
-from imprint.formats.merkle import leaf_hash
+from imprint.formats.merkle import leaf_hash, root_hash
 
 
 def refuse_rollback(store: Reading, tree: Tree, outside: Iterable[Checkpoint]) -> None:
@@ -23,16 +23,14 @@ def refuse_rollback(store: Reading, tree: Tree, outside: Iterable[Checkpoint]) -
         size = store.size()
         if size < checkpoint.size:
             raise LedgerError(
-                f"an older copy: it has {size} entries, and a checkpoint outside it covers {checkpoint.size}",
+                f"an older copy: it has {size} entries, and a checkpoint outside it covers {checkpoint.size} "
+                f"(missing: {checkpoint.size - size})",
                 subject="database",
-                next_step=_NEXT,
+                next_step=_NEXT_OF_OLDER,
             )
         if head.size < checkpoint.size:
-            raise LedgerError(
-                f"the ledger's folder ends before a checkpoint of size {checkpoint.size} that was kept elsewhere",
-                subject="ledger",
-                next_step=_NEXT,
-            )
+            _refuse_another_history(store, checkpoint)
+            continue
         last = [data for _, data, _ in store.entries(checkpoint.size - 1, checkpoint.size)]
         if [leaf_hash(data) for data in last] != [tree.leaf_hash_at(checkpoint.size - 1)]:
             raise LedgerError(
@@ -48,4 +46,20 @@ def refuse_rollback(store: Reading, tree: Tree, outside: Iterable[Checkpoint]) -
             )
 
 
+def _refuse_another_history(store: Reading, checkpoint: Checkpoint) -> None:
+    """The ledger's folder ends before this checkpoint, as in a backup that was made while a line worked. The database
+    is what must not be older, and the folder grows from it; so its entries must give the checkpoint's root."""
+    leaves = [leaf_hash(data) for _, data, _ in store.entries(0, checkpoint.size)]
+    if root_hash(leaves) != checkpoint.root:
+        raise LedgerError(
+            f"its entries are not those of a checkpoint of size {checkpoint.size} that was kept elsewhere",
+            subject="database",
+            next_step=_NEXT,
+        )
+
+
+_NEXT_OF_OLDER = (
+    "Nothing was issued. Find the newer database, and put it back or restore its backup: "
+    "there is no way yet to go on without what is missing. Reading and verifying still work"
+)
 _NEXT = "Nothing was issued. Put the newest copy back, then run 'imprint ledger verify'"

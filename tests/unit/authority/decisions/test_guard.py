@@ -1,6 +1,7 @@
 """No way back: an older database, an older folder, and a folder of another history."""
 
 import shutil
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from imprint.assemble import open_reader
 from imprint.authority.decisions.guard import refuse_rollback
 from imprint.errors import LedgerError
+from imprint.verify_ledger import verify_ledger
 from soft_factory import Factory, copied_factory, new_unit
 
 
@@ -53,7 +55,7 @@ def test_yesterdays_database_is_refused(factory: Factory) -> None:
     imprint_one(factory)
     factory.stop()
     factory.database.write_bytes(yesterday)
-    with pytest.raises(LedgerError, match="an older copy: it has 7 entries") as caught:
+    with pytest.raises(LedgerError, match=r"it has 7 entries, and .* covers 11 \(missing: 4\)") as caught:
         guard(factory.folder)
     assert "Nothing was issued" in caught.value.next_step
 
@@ -69,15 +71,37 @@ def test_yesterdays_folder_is_refused_by_the_copy_elsewhere(factory: Factory, tm
     guard(factory.folder)
 
 
-def test_yesterdays_ledger_folder_is_refused(factory: Factory, tmp_path: Path) -> None:
+def put_back_ledger(factory: Factory, tmp_path: Path) -> None:
+    """The ledger's folder, not the database, is that of one unit ago; the last checkpoint was kept elsewhere."""
     factory.keep_copy()
     imprint_one(factory)
     yesterday = shutil.copytree(factory.folder / "ledger", tmp_path / "ledger")
     imprint_one(factory)
     shutil.rmtree(factory.folder / "ledger")
     yesterday.rename(factory.folder / "ledger")
-    with pytest.raises(LedgerError, match="folder ends before a checkpoint of size"):
+
+
+def test_yesterdays_ledger_folder_grows_from_todays_database(factory: Factory, tmp_path: Path) -> None:
+    put_back_ledger(factory, tmp_path)
+    assert verify_ledger(open_reader(factory.folder)).integrated < factory.size()
+    guard(factory.folder)
+    imprint_one(factory)
+    assert verify_ledger(open_reader(factory.folder)).integrated == factory.size()
+
+
+def test_yesterdays_ledger_folder_beside_another_history_is_refused(factory: Factory, tmp_path: Path) -> None:
+    put_back_ledger(factory, tmp_path)
+    last = factory.size() - 1
+    with sqlite3.connect(factory.database) as database:
+        kept = database.execute("SELECT data FROM entries WHERE seq = ?", (last,)).fetchone()
+        database.execute("UPDATE entries SET data = x'00' WHERE seq = ?", (last,))
+    with pytest.raises(LedgerError, match="not those of a checkpoint of size 11"):
         guard(factory.folder)
+    with pytest.raises(LedgerError):
+        verify_ledger(open_reader(factory.folder))
+    with sqlite3.connect(factory.database) as database:
+        database.execute("UPDATE entries SET data = ? WHERE seq = ?", (*kept, last))
+    database.close()
 
 
 def test_a_folder_that_went_another_way_is_refused(factory: Factory, factory_template: Path, tmp_path: Path) -> None:
@@ -102,8 +126,6 @@ def test_a_folder_that_went_another_way_is_refused(factory: Factory, factory_tem
 )
 def test_the_last_covered_entry_must_be_there(factory: Factory, sql: str) -> None:
     """Its loss shows although a later one is there, so that the size is as before."""
-    import sqlite3
-
     imprint_one(factory)
     last = factory.size() - 1
     factory.bench().claim(new_unit())
