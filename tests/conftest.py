@@ -1,5 +1,6 @@
 """Settings and fixtures of all tests."""
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -71,3 +72,9 @@ def imprint(
     monkeypatch.chdir(here)
     workspace = copied(built_workspace, tmp_path / "workspace")
     return CommandLine(workspace=workspace, passphrase_file=secret, capsys=capsys)
+
+
+def pytest_collection_finish() -> None:
+    """What was imported and collected stays to the end: the garbage collector need not walk over it again and again."""
+    gc.collect()
+    gc.freeze()
