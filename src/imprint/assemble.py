@@ -232,7 +232,8 @@ class Platform:
         """A new certificate in DER for the service's TLS key, with these names and addresses."""
         number = certificate_number(os.urandom(16))
         spki = self.reader.public_key("service")
-        return self._access_ca().issue_server(hosts=hosts, spki=spki, number=number, now=self.clock())
+        ca = access_ca(self.reader, self._signers["access-ca"])
+        return ca.issue_server(hosts=hosts, spki=spki, number=number, now=self.clock())
 
     def package(self, lot: str) -> LotPackage:
         """As :meth:`imprint.protocol.port.AuthorityPort.lot`."""
@@ -279,9 +280,6 @@ class Platform:
             head = self._tree.integrate(start, (data for _, data, _ in store.entries(start)))
         self.keep_copy(head)
         return head
-
-    def _access_ca(self) -> AccessCa:
-        return access_ca(self.reader, self._signers["access-ca"])
 
     def keep_copy(self, head: SignedCheckpoint) -> None:
         """Another process may be ahead of this one: the copy only grows."""

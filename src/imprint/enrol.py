@@ -27,6 +27,7 @@ from cryptography.x509.oid import NameOID
 
 from imprint.encoding import from_b64, sha256_hex
 from imprint.errors import AccessError, FormatError, InputError, RefusedError, Unreachable, WorkspaceError
+from imprint.formats.x509 import certificate_pem
 from imprint.keys.file import create_key_file, open_key_file
 from imprint.keys.signer import Algorithm
 from imprint.protocol.answers import Enrolled, Refused
@@ -87,8 +88,7 @@ def enrol(folder: Path, url: str, invitation: Invitation, passphrase: bytes) -> 
         raise RefusedError(result.message, code=result.code, next_step=result.next_step)
     if not isinstance(result, Enrolled):
         raise FormatError(f"the answer is about another thing: {result.kind}", subject=url)
-    certificate = x509.load_der_x509_certificate(result.certificate)
-    write_file(folder / "cert.pem", certificate.public_bytes(Encoding.PEM))
+    write_file(folder / "cert.pem", certificate_pem(result.certificate))
     text = f'[enrolled]\nurl = "{_plain(service)}"\nname = "{_plain(result.name)}"\nrole = "{_plain(result.role)}"\n'
     write_file(folder / SETTINGS, text.encode())
     return open_enrolled(folder)
@@ -132,7 +132,7 @@ def _access_ca(url: str, invitation: Invitation) -> str:
             subject=url,
             next_step="Check the address. If it is right, somebody is in between: tell the owner",
         )
-    return x509.load_der_x509_certificate(der).public_bytes(Encoding.PEM).decode()
+    return certificate_pem(der).decode()
 
 
 def _client(tls: ssl.SSLContext, url: str) -> httpx.Client:

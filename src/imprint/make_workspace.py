@@ -6,16 +6,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509 import load_der_x509_certificate
-
 from imprint.authority.issuance.access_ca import make_access_ca
 from imprint.authority.issuance.issuer import make_device_ca, make_root
 from imprint.authority.ledger.tree import Tree
 from imprint.clock import Clock, system_clock
 from imprint.errors import InputError, WorkspaceError
 from imprint.formats.note import ed25519_key
-from imprint.formats.x509 import certificate_number
+from imprint.formats.x509 import certificate_number, certificate_pem
 from imprint.keys.file import create_key_file, open_key_file
 from imprint.keys.signer import Algorithm, Signer
 from imprint.keys.verify import encode_public_pem
@@ -83,7 +80,9 @@ def _build(
     # The checkpoint over nothing: from now on a workspace without one has lost it.
     Tree(TileFolder(folder / "ledger"), key=key, sign=signers["ledger"].sign).integrate(0, ())
     create_database(folder / "imprint.db")
-    write_file(folder / "certs" / "access-ca.pem", _pem(_access_ca(signers["access-ca"], organization, clock())))
+    write_file(
+        folder / "certs" / "access-ca.pem", certificate_pem(_access_ca(signers["access-ca"], organization, clock()))
+    )
     # Last, since it may write outside the folder: nothing of ours is left there when something fails before.
     ca_key = signers["device-ca"].public_key
     _make_certificates(folder, organization, root_passphrase, ca_key, root_out or folder / "root", clock)
@@ -106,15 +105,11 @@ def _make_certificates(
     )
     make_folder(root_folder)
     write_file(root_folder / _ROOT_KEY, root_pem, mode=PRIVATE)
-    write_file(root_folder / "root-certificate.pem", _pem(root))
-    write_file(folder / "certs" / "root.pem", _pem(root))
-    write_file(folder / "certs" / "ca.pem", _pem(ca))
+    write_file(root_folder / "root-certificate.pem", certificate_pem(root))
+    write_file(folder / "certs" / "root.pem", certificate_pem(root))
+    write_file(folder / "certs" / "ca.pem", certificate_pem(ca))
 
 
 def _access_ca(signer: Signer, organization: str, now: datetime) -> bytes:
     number = certificate_number(os.urandom(16))
     return make_access_ca(signer, organization=organization, number=number, not_before=now.replace(microsecond=0))
-
-
-def _pem(certificate: bytes) -> bytes:
-    return load_der_x509_certificate(certificate).public_bytes(Encoding.PEM)

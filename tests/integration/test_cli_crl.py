@@ -10,8 +10,8 @@ import pytest
 
 from command_line import LOT, CommandLine
 from imprint.assemble import open_reader
-from imprint.authority.production.export import certificate_pem
 from imprint.cli import doctor
+from imprint.formats.x509 import certificate_pem
 
 REVOKE = ("unit", "revoke", "SN-0001", "--reason", "keyCompromise", "--note", "stolen from the van")
 SCRAP = ("unit", "scrap", "SN-0003", "--reason", "burnt")

@@ -11,6 +11,7 @@ from imprint.authority.access.account import Role
 from imprint.authority.access.commands import InviteAccount, ResumeAccount, SuspendAccount
 from imprint.cli.output import Json, note, show
 from imprint.cli.passphrase import PassphraseFd, PassphraseFile
+from imprint.cli.reason import Reason, checked_reason
 from imprint.cli.workspace_access import deciding, reading
 from imprint.encoding import sha256_hex
 from imprint.protocol.enrolment import Invitation
@@ -18,7 +19,6 @@ from imprint.protocol.enrolment import Invitation
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Of the person or station")]
-Reason = Annotated[str, typer.Option(metavar="TEXT", help="Why; it stays in the ledger")]
 CODE_BYTES = 16
 
 
@@ -83,7 +83,7 @@ def suspend(
     Example: imprint account suspend bench-1 --reason "stolen on 21 November"
     """
     with deciding(ctx, passphrase_file, passphrase_fd) as platform:
-        state = platform.command(SuspendAccount(name=name, reason=reason))
+        state = platform.command(SuspendAccount(name=name, reason=checked_reason(reason)))
     show({"name": name, "state": state}, as_json=as_json)
 
 
@@ -101,5 +101,5 @@ def resume(
     Example: imprint account resume bench-1 --reason "found, and checked"
     """
     with deciding(ctx, passphrase_file, passphrase_fd) as platform:
-        state = platform.command(ResumeAccount(name=name, reason=reason))
+        state = platform.command(ResumeAccount(name=name, reason=checked_reason(reason)))
     show({"name": name, "state": state}, as_json=as_json)

@@ -12,7 +12,7 @@ from imprint.authority.decisions.transaction import Reading
 from imprint.authority.production.commands import CloseLot, CreateLot, ExpireClaims, RefundUnits
 from imprint.authority.production.export import closed_lot, ledger_files, lot_files, trust_files
 from imprint.authority.production.life_cycle import State
-from imprint.authority.production.reconciliation import unused
+from imprint.authority.production.reconciliation import lot_summary
 from imprint.cli.output import Json, note, show
 from imprint.cli.passphrase import PassphraseFd, PassphraseFile
 from imprint.cli.reason import Reason, checked_reason
@@ -66,7 +66,7 @@ def create(
     with deciding(ctx, passphrase_file, passphrase_fd) as platform:
         platform.command(command)
         with platform.reader.store.reading() as store:
-            show(_summary(_lot(store, lot)), as_json=as_json)
+            show(lot_summary(_lot(store, lot)), as_json=as_json)
     if not as_json:
         note(f"Next: imprint station run --lot {lot} --fixture PORT")
 
@@ -93,7 +93,7 @@ def list_(ctx: typer.Context, as_json: Json = False) -> None:
     Example: imprint lot list
     """
     with reading(ctx).store.reading() as store:
-        show({"lots": [_summary(row) for row in store.find("lots")]}, as_json=as_json)
+        show({"lots": [lot_summary(row) for row in store.find("lots")]}, as_json=as_json)
 
 
 @app.command("show")
@@ -110,7 +110,7 @@ def show_(ctx: typer.Context, lot: Lot, as_json: Json = False) -> None:
         "recipe": {"name": row["recipe_name"], "sha256": row["recipe"]},
         "profile_sha256": row["profile"],
     }
-    show({**_summary(row), **pinned, **images}, as_json=as_json)
+    show({**lot_summary(row), **pinned, **images}, as_json=as_json)
 
 
 def _release(store: Reading, lot: Row, name: str) -> dict[str, str] | None:
@@ -150,7 +150,7 @@ def refund(
     with deciding(ctx, passphrase_file, passphrase_fd) as platform:
         platform.command(command)
         with platform.reader.store.reading() as store:
-            show(_summary(_lot(store, lot)), as_json=as_json)
+            show(lot_summary(_lot(store, lot)), as_json=as_json)
 
 
 @app.command()
@@ -221,11 +221,6 @@ def _lot(store: Reading, lot: str) -> Row:
     return row
 
 
-def _summary(row: Row) -> dict[str, Any]:
-    names = ("lot", "product", "state", "granted", "refunded", "shipped", "scrapped", "quarantined", "in_work")
-    return {**{name: row[name] for name in names}, "unused": unused(row)}
-
-
 def reconciliation(store: Reading, row: Row) -> dict[str, Any]:
     """The sum, and the units that need somebody's attention."""
     ended = {revocation["number"] for revocation in store.find("revocations")}
@@ -236,4 +231,4 @@ def reconciliation(store: Reading, row: Row) -> dict[str, Any]:
         if unit["state"] != State.SUPERSEDED
         and (unit["state"] != State.COMPLETE or unit["contested"] or unit["number"] in ended)
     ]
-    return {**_summary(row), "not_simply_shipped": open_questions}
+    return {**lot_summary(row), "not_simply_shipped": open_questions}

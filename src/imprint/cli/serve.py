@@ -3,17 +3,15 @@
 import asyncio
 import signal
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
-from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509 import load_der_x509_certificate
 
 from imprint.assemble import SERVING, Platform, open_platform
 from imprint.cli import workspace_folder
 from imprint.cli.output import Json, note, show
 from imprint.cli.passphrase import PassphraseFd, PassphraseFile, read_passphrase
+from imprint.formats.x509 import certificate_pem
 from imprint.service.listener import addresses, bind, server_tls
 from imprint.service.log import log_to
 from imprint.service.serve import Port, Ports
@@ -87,5 +85,4 @@ def _on_signals(loop: asyncio.AbstractEventLoop, stopped: asyncio.Event) -> None
 def _write_certificate(platform: Platform, hosts: list[str]) -> None:
     """The service's certificate for these names, with its CA; made anew at each start."""
     chain = (platform.service_certificate(hosts), platform.reader.access_ca())
-    pem = b"".join(load_der_x509_certificate(each).public_bytes(Encoding.PEM) for each in chain)
-    write_file(Path(platform.reader.workspace.service_certificate), pem)
+    write_file(platform.reader.workspace.service_certificate, b"".join(map(certificate_pem, chain)))

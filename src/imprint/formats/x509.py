@@ -332,6 +332,11 @@ def _is_vendor_root(root: bytes, certificate: bytes, now: datetime) -> bool:
     return valid and _may_issue(extensions) and is_issued_by(certificate, root)
 
 
+def certificate_pem(certificate: bytes) -> bytes:
+    """PEM (RFC 7468) of a certificate in DER. Raises :class:`FormatError` for what is not a certificate."""
+    return _read_certificate(certificate, "certificate")[0].public_bytes(Encoding.PEM)
+
+
 def number_of(certificate: bytes) -> int:
     """A certificate's own serialNumber. Raises :class:`FormatError` for what is not a certificate in DER."""
     return _read_certificate(certificate, "certificate")[0].serial_number

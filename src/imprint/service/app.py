@@ -21,7 +21,7 @@ from imprint.protocol.codec import encode_answer, encode_intention, encode_packa
 from imprint.protocol.intentions import MAX_INTENTION
 from imprint.service import views
 from imprint.service.commands import BODIES, MAX_BODY, read_command
-from imprint.service.door import Door, TooLarge, TooOften, read_body, too_large, too_often
+from imprint.service.door import Door, read_body
 from imprint.service.measures import MEDIA_TYPE as METRICS_TYPE
 from imprint.service.measures import Measures
 from imprint.service.openapi import INTENTIONS, describe
@@ -135,12 +135,8 @@ class Service:
             account = self._door.admit(request, operation.name)
             who = account.name
             response = await operation.work(account, request)
-        except TooOften as error:
-            response = too_often(error)
-        except TooLarge as error:
-            response = too_large(error)
         except AccessError as error:
-            who, response = who or error.subject, problem_of(error)
+            who, response = who or error.subject or None, problem_of(error)
         except ImprintError as error:
             response = problem_of(error)
             if response.status_code >= 500:

@@ -1,33 +1,18 @@
 """The door: every request passes it before anything is done for it."""
 
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
 from starlette.requests import Request
-from starlette.responses import Response
 
 from imprint.assemble import Platform
 from imprint.authority.access.account import Account, find_account
-from imprint.errors import AccessError, FormatError
+from imprint.errors import AccessError
 from imprint.service.permissions import PERMISSIONS
-from imprint.service.problems import problem
+from imprint.service.problems import TooLarge, TooOften
 from imprint.service.rates import Rates
 
 CLIENT: Final = "imprint.client-certificate"  # in the scope's extensions: SHA-256 of the client's certificate
-
-
-class TooLarge(FormatError):
-    """A body that is longer than its route takes."""
-
-
-class TooOften(AccessError):
-    """An account that asks more often than it may."""
-
-    def __init__(self, wait_s: float) -> None:
-        super().__init__("too many requests", next_step=f"Wait {wait_s:.3f} s")
-        self.wait_s = wait_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,25 +60,3 @@ async def read_body(request: Request, most: int) -> bytes:
             raise TooLarge(f"more than {most} bytes", subject="body")
         parts.append(part)
     return b"".join(parts)
-
-
-def closed(response: Response) -> Response:
-    """The response after which the connection ends, since what else comes in on it is of no use."""
-    response.headers["connection"] = "close"
-    return response
-
-
-def too_large(error: TooLarge) -> Response:
-    """413, and the connection ends."""
-    return closed(problem(413, error.what, kind="FormatError"))
-
-
-def too_often(error: TooOften) -> Response:
-    """429 with the time to wait."""
-    return problem(
-        429, error.what, kind="AccessError", next_step=error.next_step, headers={"retry-after": f"{error.wait_s:.3f}"}
-    )
-
-
-Seconds = Callable[[], float]
-monotonic: Final[Seconds] = time.monotonic

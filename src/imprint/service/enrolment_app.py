@@ -10,14 +10,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from imprint.assemble import Platform
-from imprint.authority.access.account import is_invited
+from imprint.authority.access.account import find_invitation
 from imprint.authority.decisions.kernel import Ask
 from imprint.encoding import b64, sha256_hex
 from imprint.errors import ImprintError
 from imprint.protocol.codec import decode_enrolment, encode_answer, encode_enrolment
 from imprint.protocol.enrolment import MAX_ENROLMENT
-from imprint.service.door import TooLarge, TooOften, read_body, too_large, too_often
-from imprint.service.problems import problem, problem_of
+from imprint.service.door import read_body
+from imprint.service.problems import TooOften, problem, problem_of
 from imprint.service.rates import Rates
 
 _NOBODY: Final = "no invitation with this code is open"
@@ -36,10 +36,6 @@ def make_enrolment_app(platform: Platform, *, url: str, rates: Rates) -> Starlet
     async def enrol(request: Request) -> Response:
         try:
             response = await _enrol(platform, rates, request)
-        except TooOften as error:
-            response = too_often(error)
-        except TooLarge as error:
-            response = too_large(error)
         except ImprintError as error:
             response = problem_of(error)
         except ClientDisconnect:
@@ -61,7 +57,7 @@ async def _enrol(platform: Platform, rates: Rates, request: Request) -> Response
     request_id = f"enrol-{sha256_hex(asked.csr)}"
     with platform.reader.store.reading() as store:
         earlier = store.get("requests", actor=asked.name, request_id=request_id)
-        if earlier is None and not is_invited(store, asked.name, asked.code, platform.clock()):
+        if earlier is None and find_invitation(store, asked.name, asked.code, platform.clock()) is None:
             return problem(403, _NOBODY, kind="AccessError", next_step="Ask the owner for a new one")
     ask = Ask(actor=asked.name, request_id=request_id, body=encode_enrolment(asked), request=asked)
     return Response(encode_answer(await platform.ask(ask)), media_type="application/json")

@@ -6,7 +6,7 @@ from typing import Any
 import structlog
 
 
-def log_to(stream: Any, *, level: int = logging.INFO) -> None:
+def log_to(stream: Any) -> None:
     """From now on the service logs here."""
     structlog.configure(
         processors=[
@@ -14,7 +14,7 @@ def log_to(stream: Any, *, level: int = logging.INFO) -> None:
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.JSONRenderer(),
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.WriteLoggerFactory(file=stream),
         cache_logger_on_first_use=True,
     )

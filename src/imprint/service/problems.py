@@ -6,9 +6,22 @@ from typing import Final
 
 from starlette.responses import Response
 
-from imprint.errors import AccessError, ConflictError, ImprintError, InputError, RefusedError, StorageError
+from imprint.errors import AccessError, ConflictError, FormatError, ImprintError, InputError, RefusedError, StorageError
 
 MEDIA_TYPE: Final = "application/problem+json"
+
+
+class TooLarge(FormatError):
+    """A body that is longer than its route takes."""
+
+
+class TooOften(AccessError):
+    """An account that asks more often than it may."""
+
+    def __init__(self, wait_s: float) -> None:
+        super().__init__("too many requests", next_step=f"Wait {wait_s:.3f} s")
+        self.wait_s = wait_s
+
 
 # The first kind that fits; everything else is the service's own trouble.
 _STATUS: Final[tuple[tuple[type[ImprintError], int], ...]] = (
@@ -30,6 +43,11 @@ def problem(
 
 def problem_of(error: ImprintError) -> Response:
     """What an error is over HTTP. One about the service's own files does not say where they are."""
+    if isinstance(error, TooLarge):  # what else comes in on the connection is of no use
+        return problem(413, error.what, kind="FormatError", headers={"connection": "close"})
+    if isinstance(error, TooOften):
+        wait = {"retry-after": f"{error.wait_s:.3f}"}
+        return problem(429, error.what, kind="AccessError", next_step=error.next_step, headers=wait)
     status = next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
     name = type(error).__name__
     if status >= 500:

@@ -6,11 +6,10 @@ from typing import Any, Final
 from imprint.assemble import Platform
 from imprint.authority.decisions.changes import Row
 from imprint.authority.issuance.crl import last_crl
-from imprint.authority.production.reconciliation import unused
+from imprint.authority.production.reconciliation import lot_summary
 from imprint.errors import RefusedError
 from imprint.protocol.refusals import Code
 
-_LOT: Final = ("lot", "product", "state", "granted", "refunded", "shipped", "scrapped", "quarantined", "in_work")
 _UNIT: Final = ("serial", "hardware_id", "lot", "product", "state", "station", "certificate", "record")
 _ACCOUNT: Final = ("name", "role", "state", "valid_until", "code_until")
 
@@ -18,7 +17,7 @@ _ACCOUNT: Final = ("name", "role", "state", "valid_until", "code_until")
 def lots(platform: Platform) -> bytes:
     """All lots with their counts."""
     with platform.reader.store.reading() as store:
-        return _json({"lots": [_lot(row) for row in store.find("lots")]})
+        return _json({"lots": [lot_summary(row) for row in store.find("lots")]})
 
 
 def lot(platform: Platform, name: str) -> bytes:
@@ -27,7 +26,7 @@ def lot(platform: Platform, name: str) -> bytes:
         row = store.get("lots", lot=name)
         if row is None:
             raise RefusedError(f"there is no lot {name}", code=Code.UNKNOWN_LOT)
-        return _json(_lot(row))
+        return _json(lot_summary(row))
 
 
 def unit(platform: Platform, name: str) -> bytes:
@@ -68,10 +67,6 @@ def health(platform: Platform) -> bytes:
         committed = store.size()
     head = platform.reader.tree.head()
     return _json({"status": "ok", "committed": committed, "integrated": head.size if head else 0})
-
-
-def _lot(row: Row) -> dict[str, Any]:
-    return {**_pick(row, _LOT), "unused": unused(row)}
 
 
 def _pick(row: Row, names: tuple[str, ...]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum, unique
 
+from imprint.authority.decisions.changes import Row
 from imprint.authority.decisions.transaction import Reading
 from imprint.clock import from_text
 from imprint.encoding import sha256_hex
@@ -53,9 +54,10 @@ def find_account(store: Reading, certificate: str) -> Account:
     return Account(name=row["name"], role=Role(row["role"]), certificate=certificate)
 
 
-def is_invited(store: Reading, name: str, code: str, now: datetime) -> bool:
-    """Whether an invitation for this name is open to this code."""
+def find_invitation(store: Reading, name: str, code: str, now: datetime) -> Row | None:
+    """The account's row when an invitation for this name is open to this code, else None."""
     row = store.get("accounts", name=name)
     if row is None or row["code"] is None or row["state"] == AccountState.SUSPENDED:
-        return False
-    return hmac.compare_digest(sha256_hex(code.encode()), row["code"]) and now <= from_text(row["code_until"])
+        return None
+    is_good = hmac.compare_digest(sha256_hex(code.encode()), row["code"]) and now <= from_text(row["code_until"])
+    return row if is_good else None

@@ -4,7 +4,7 @@ import re
 from datetime import timedelta
 from typing import Final
 
-from imprint.authority.access.account import AccountState, Role, is_invited
+from imprint.authority.access.account import AccountState, Role, find_invitation
 from imprint.authority.access.commands import InviteAccount, ResumeAccount, SuspendAccount
 from imprint.authority.access.entries import (
     ACCOUNT_ENROLLED,
@@ -83,8 +83,8 @@ class EnrolRule:
 
     def __call__(self, moment: Moment, store: Reading, request: Enrolment) -> Outcome:
         """Refuses a code that is wrong, used or too old, all in the same words, and a request that does not verify."""
-        row = store.get("accounts", name=request.name)
-        if row is None or not is_invited(store, request.name, request.code, moment.now):
+        row = find_invitation(store, request.name, request.code, moment.now)
+        if row is None:
             raise Refusal(
                 Code.NOT_INVITED,
                 "no invitation with this code is open",

@@ -8,9 +8,6 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509 import load_der_x509_certificate
-
 from imprint.authority.decisions.changes import Row
 from imprint.authority.decisions.transaction import Reading
 from imprint.authority.issuance.crl import last_crl
@@ -22,6 +19,7 @@ from imprint.formats.checkpoint import SignedCheckpoint
 from imprint.formats.crl import encode_pem
 from imprint.formats.mcuboot import parse
 from imprint.formats.tlog_proof import TlogProof
+from imprint.formats.x509 import certificate_pem
 from imprint.keys.verify import encode_public_pem
 from imprint.protocol.refusals import Code
 
@@ -106,11 +104,6 @@ def trust_files(chain: Sequence[bytes], firmware_key: bytes, record_key: bytes) 
     yield "root.pem", certificate_pem(root)
     yield "firmware-key.pem", encode_public_pem(firmware_key)
     yield "record-key.pem", encode_public_pem(record_key)
-
-
-def certificate_pem(certificate: bytes) -> bytes:
-    """PEM (RFC 7468) of a certificate in DER."""
-    return load_der_x509_certificate(certificate).public_bytes(Encoding.PEM)
 
 
 def _devices(units: Sequence[Row], revoked: Mapping[str, str]) -> bytes:

@@ -1,5 +1,7 @@
 """The sum of a lot: granted + refunded = shipped + scrapped + quarantined + unused, signed when the lot closes."""
 
+from typing import Any
+
 from imprint.authority.decisions.changes import Row
 from imprint.encoding import sha256_hex
 from imprint.errors import LedgerError
@@ -26,6 +28,12 @@ def reconcile(lot: Row, contested: tuple[str, ...], *, size: int, root: bytes, t
         checkpoint_root=root.hex(),
         closed_at=time,
     )
+
+
+def lot_summary(lot: Row) -> dict[str, Any]:
+    """A lot as people read it: its state and its counts."""
+    names = ("lot", "product", "state", "granted", "refunded", "shipped", "scrapped", "quarantined", "in_work")
+    return {**{name: lot[name] for name in names}, "unused": unused(lot)}
 
 
 def unused(lot: Row) -> int:

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from imprint.authority.access.account import Account, Role, find_account, is_invited
+from imprint.authority.access.account import Account, Role, find_account, find_invitation
 from imprint.authority.access.commands import InviteAccount, ResumeAccount, SuspendAccount
 from imprint.authority.decisions.kernel import Ask
 from imprint.encoding import sha256_hex
@@ -93,9 +93,9 @@ def test_another_code_is_refused(factory: Factory, code: str) -> None:
     result = enrol(factory, code=code)
     assert (isinstance(result, Refused) and result.code) == Code.NOT_INVITED
     with factory.reader.store.reading() as store:
-        assert not is_invited(store, "bench-1", code, factory.clock())
-        assert not is_invited(store, "nobody", CODE, factory.clock())
-        assert is_invited(store, "bench-1", CODE, factory.clock())
+        assert find_invitation(store, "bench-1", code, factory.clock()) is None
+        assert find_invitation(store, "nobody", CODE, factory.clock()) is None
+        assert find_invitation(store, "bench-1", CODE, factory.clock()) is not None
 
 
 def test_a_code_is_good_up_to_its_hour(factory: Factory) -> None:
