@@ -3,7 +3,6 @@
 ``open_reader`` gives what needs no passphrase, ``open_platform`` what decides.
 """
 
-import asyncio
 import os
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -226,7 +225,7 @@ class Platform:
 
     async def ask(self, ask: Ask) -> Answer:
         """Decide. Raises as :meth:`imprint.protocol.port.AuthorityPort.ask`, and :class:`AccessError`."""
-        return self._kernel.answer(await asyncio.wrap_future(self._kernel.submit(ask)))
+        return await self._kernel.ask(ask)
 
     def service_certificate(self, hosts: Sequence[str]) -> bytes:
         """A new certificate in DER for the service's TLS key, with these names and addresses."""

@@ -21,7 +21,7 @@ from imprint.enrol import SETTINGS as ENROLLED
 from imprint.enrol import enrol as enrol_folder
 from imprint.enrol import open_enrolled
 from imprint.errors import InputError, UnitError
-from imprint.protocol.enrolment import parse_invitation
+from imprint.protocol.enrolment import NAME, parse_invitation
 from imprint.protocol.port import AuthorityPort
 from imprint.station.fixture import DEFAULT_BAUD, Fixture
 from imprint.station.journal import open_journal
@@ -33,7 +33,7 @@ app = typer.Typer(add_completion=False, no_args_is_help=True)
 
 CHECKPOINT_SECONDS = 5.0
 MOST_AT_ONCE = 64
-_STATION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,40}")
+_STATION = re.compile(NAME)
 
 
 @app.callback()

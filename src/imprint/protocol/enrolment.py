@@ -11,7 +11,8 @@ from imprint.protocol.evidence import Word
 from imprint.protocol.intentions import Der
 
 MAX_ENROLMENT: Final = 1 << 15  # bytes of a whole request
-_CODE: Final = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]{0,40}):([A-Z2-7]{26}):([0-9a-f]{64})", re.ASCII)
+NAME: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,40}"  # of a station or another account
+_CODE: Final = re.compile(rf"({NAME}):([A-Z2-7]{{26}}):([0-9a-f]{{64}})", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

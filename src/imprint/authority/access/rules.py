@@ -22,11 +22,11 @@ from imprint.encoding import sha256_hex
 from imprint.errors import InputError
 from imprint.formats.x509 import certificate_number, check_csr
 from imprint.protocol.answers import Done, Enrolled
-from imprint.protocol.enrolment import Enrolment
+from imprint.protocol.enrolment import NAME, Enrolment
 from imprint.protocol.refusals import Code
 
 MAX_HOURS: Final = 24 * 30
-_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,40}", re.ASCII)
+_NAME: Final = re.compile(NAME, re.ASCII)
 _CODE_HASH: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _NUMBER_BYTES: Final = 16
 

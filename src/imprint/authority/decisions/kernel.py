@@ -12,6 +12,7 @@ Invariants, each with a test that breaks it:
 Decisions that wait at the same time share one transaction (group commit), so that one sync of the disk serves many.
 """
 
+import asyncio
 import queue
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -93,6 +94,10 @@ class Kernel:
     def decide(self, ask: Ask) -> Answer:
         """Decide and wait until it is durable. Raises :class:`StorageError` when the outcome is unknown: ask again."""
         return self.answer(self.submit(ask).result())
+
+    async def ask(self, ask: Ask) -> Answer:
+        """As :meth:`decide`, for a caller that does other things meanwhile."""
+        return self.answer(await asyncio.wrap_future(self.submit(ask)))
 
     def submit(self, ask: Ask) -> "Future[Committed]":
         """Queue a request. The future holds the decision once it is durable; one that is cancelled before its turn is

@@ -1,7 +1,5 @@
 """The authority in the same process as its station: the embedded default."""
 
-import asyncio
-
 from imprint.authority.decisions.kernel import Ask, Kernel
 from imprint.authority.decisions.transaction import Store
 from imprint.authority.production.catalogue import Catalogue
@@ -27,7 +25,7 @@ class InProcessAuthority:
         """As :meth:`imprint.protocol.port.AuthorityPort.ask`."""
         body = encode_intention(intention)
         ask = Ask(actor=self._station, request_id=request_id, body=body, request=decode_intention(body))
-        return self._kernel.answer(await asyncio.wrap_future(self._kernel.submit(ask)))
+        return await self._kernel.ask(ask)
 
     async def is_revoked(self, certificate: bytes) -> bool:
         """As :meth:`imprint.protocol.port.AuthorityPort.is_revoked`."""
