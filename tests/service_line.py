@@ -2,7 +2,7 @@
 
 import json
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +10,9 @@ from typing import Any
 
 import httpx
 
+from imprint.assemble import Platform
+from imprint.service.decider import Decider
+from imprint.service.question import Question, Reply
 from imprint.station.remote_authority import client_tls
 from production_line import IMPRINT, PASSPHRASE, PATIENCE_S, Line
 
@@ -42,6 +45,19 @@ class Service:
         """An HTTP client with an enrolled folder's certificate."""
         with httpx.Client(base_url=self.url, verify=client_tls(folder, PASSPHRASE), timeout=30) as client:
             yield client
+
+
+def asker(platform: Platform) -> Callable[[Question], Awaitable[Reply]]:
+    """What the listening process asks, in one process with the deciding one."""
+    decider = Decider(platform)
+
+    async def ask(question: Question) -> Reply:
+        (reply,) = decider.decide([question])
+        if reply.error is not None:
+            raise reply.error
+        return reply
+
+    return ask
 
 
 def give(file: Path, text: str) -> None:

@@ -315,6 +315,14 @@ class Lawless:
         self._kernel.decide(ask)
 
 
+def decide(factory: Factory, ask: Ask) -> Answer:
+    """What the authority decides; raises what it raises."""
+    (found,) = factory.platform.decide_together([ask])
+    if isinstance(found, BaseException):
+        raise found
+    return found
+
+
 def enrol_account(factory: Factory, name: str, role: Role) -> str:
     """A new account; the SHA-256 of its certificate."""
     code = "A" * 26
@@ -323,7 +331,7 @@ def enrol_account(factory: Factory, name: str, role: Role) -> str:
     csr = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, hashes.SHA256())
     request = Enrolment(name=name, code=code, csr=csr.public_bytes(Encoding.DER))
     ask = Ask(actor=name, request_id=f"enrol-{next(_numbers)}", body=b"", request=request)
-    result = asyncio.run(factory.platform.ask(ask)).result
+    result = decide(factory, ask).result
     assert isinstance(result, Enrolled)
     return sha256_hex(result.certificate)
 

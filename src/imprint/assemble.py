@@ -53,7 +53,7 @@ from imprint.authority.releases import entries as release_entries
 from imprint.authority.releases.release import AddRelease, AddReleaseRule
 from imprint.authority.releases.seal import seal
 from imprint.clock import Clock, system_clock
-from imprint.errors import InputError, LedgerError, RefusedError, StorageError, WorkspaceError
+from imprint.errors import AccessError, InputError, LedgerError, RefusedError, StorageError, WorkspaceError
 from imprint.formats.checkpoint import SignedCheckpoint, open_checkpoint
 from imprint.formats.note import VerifierKey, parse_vkey
 from imprint.formats.x509 import certificate_number
@@ -111,6 +111,12 @@ class Reader:
     def chain(self) -> tuple[bytes, bytes]:
         """The device CA's and the root's certificates, DER."""
         return _read_certificate(self.workspace.ca_certificate), _read_certificate(self.workspace.root_certificate)
+
+    def package(self, lot: str) -> LotPackage:
+        """As :meth:`imprint.protocol.port.AuthorityPort.lot`."""
+        boot_key = self.public_key("firmware")
+        with self.store.reading() as store:
+            return lot_package(store, self.catalogue, lot, boot_key=boot_key)
 
     def access_ca(self) -> bytes:
         """The certificate of the CA of accounts, DER."""
@@ -223,9 +229,10 @@ class Platform:
             admit=admit,
         )
 
-    async def ask(self, ask: Ask) -> Answer:
-        """Decide. Raises as :meth:`imprint.protocol.port.AuthorityPort.ask`, and :class:`AccessError`."""
-        return await self._kernel.ask(ask)
+    def decide_together(self, asks: Sequence[Ask]) -> list[Answer | BaseException]:
+        """As :meth:`imprint.authority.decisions.kernel.Kernel.decide_together`, with receipts."""
+        done = self._kernel.decide_together(asks)
+        return [each if isinstance(each, BaseException) else self._kernel.answer(each) for each in done]
 
     def service_certificate(self, hosts: Sequence[str]) -> bytes:
         """A new certificate in DER for the service's TLS key, with these names and addresses."""
@@ -233,11 +240,6 @@ class Platform:
         spki = self.reader.public_key("service")
         ca = access_ca(self.reader, self._signers["access-ca"])
         return ca.issue_server(hosts=hosts, spki=spki, number=number, now=self.clock())
-
-    def package(self, lot: str) -> LotPackage:
-        """As :meth:`imprint.protocol.port.AuthorityPort.lot`."""
-        with self.reader.store.reading() as store:
-            return lot_package(store, self.reader.catalogue, lot, boot_key=self.boot_key)
 
     def station(self, name: str) -> InProcessAuthority:
         """The authority as the station of this name sees it. Raises :class:`InputError` for a name of nobody, the
@@ -376,5 +378,5 @@ def access_ca(reader: Reader, signer: Signer) -> AccessCa:
 def admit(store: Reading, ask: Ask) -> None:
     """Whoever is on this machine and has the passphrase may ask; whoever comes with a certificate must have an account
     with it."""
-    if ask.certificate is not None:
-        find_account(store, ask.certificate)
+    if ask.certificate is not None and find_account(store, ask.certificate).name != ask.actor:
+        raise AccessError("the certificate is another account's", subject=ask.actor)

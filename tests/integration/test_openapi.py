@@ -19,6 +19,7 @@ from imprint.service.door import CLIENT
 from imprint.service.measures import Measures
 from imprint.service.permissions import PERMISSIONS
 from imprint.service.rates import Rates
+from service_line import asker
 from soft_factory import Factory, copied_factory, enrol_account, make_template
 
 POSITIVE, NEGATIVE = schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE
@@ -36,7 +37,12 @@ class Introduced:
     """The service behind something that says whose certificate came: that of a role which the header names."""
 
     def __init__(self, factory: Factory) -> None:
-        self._app = make_app(factory.platform, rates=Rates(time.monotonic, rate=1e6, burst=1e6), measures=Measures())
+        self._app = make_app(
+            factory.reader,
+            asker(factory.platform),
+            rates=Rates(time.monotonic, rate=1e6, burst=1e6),
+            measures=Measures(),
+        )
         self._certificates = {role.value: enrol_account(factory, f"the-{role}", role) for role in Role}
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:

@@ -12,6 +12,7 @@ import pytest
 import uvloop
 
 from imprint.assemble import SERVING, open_platform
+from imprint.keys.file import decrypt_key_file
 from imprint.service import listener
 from imprint.service.app import make_app
 from imprint.service.listener import Listener, bind, server_tls
@@ -19,7 +20,7 @@ from imprint.service.measures import Measures
 from imprint.service.rates import RATE, Rates
 from imprint.station.remote_authority import client_tls
 from production_line import PASSPHRASE, make_line
-from service_line import Service, serving
+from service_line import Service, asker, serving
 
 HEALTH = b"GET /v1/health HTTP/1.1\r\nhost: x\r\n\r\n"
 HOST = "localhost"
@@ -46,11 +47,15 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
 @contextlib.asynccontextmanager
 async def listening(workspace: Path, folder: Path, rate: float = RATE) -> AsyncIterator["Door"]:
     with open_platform(workspace, lambda: PASSPHRASE, keys=SERVING) as platform:
-        certs, key = workspace / "certs", workspace / "keys" / "service.pem"
-        tls = server_tls(certs / "service.pem", key, lambda: PASSPHRASE, clients=certs / "access-ca.pem")
+        certs, file = workspace / "certs", workspace / "keys" / "service.pem"
+        key = decrypt_key_file(file.read_bytes(), PASSPHRASE, subject="key")
+        tls = server_tls(certs / "service.pem", key, clients=certs / "access-ca.pem")
         bound = bind("127.0.0.1:0")
         app = make_app(
-            platform, rates=Rates(asyncio.get_running_loop().time, rate=rate, burst=20 * rate), measures=Measures()
+            platform.reader,
+            asker(platform),
+            rates=Rates(asyncio.get_running_loop().time, rate=rate, burst=20 * rate),
+            measures=Measures(),
         )
         server = await Listener(app, tls=tls, bound=bound).start()
         try:

@@ -1,24 +1,27 @@
 """``imprint serve``: the authority for stations and people on other machines."""
 
-import asyncio
-import signal
+import socket
 import sys
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
-from imprint.assemble import SERVING, Platform, open_platform
+from imprint.assemble import SERVING, Platform, open_platform, open_reader
 from imprint.cli import workspace_folder
 from imprint.cli.output import Json, note, show
 from imprint.cli.passphrase import PassphraseFd, PassphraseFile, read_passphrase
 from imprint.formats.x509 import certificate_pem
-from imprint.service.listener import addresses, bind, server_tls
+from imprint.keys.file import decrypt_key_file
+from imprint.service.front import Front
+from imprint.service.listener import addresses, bind
 from imprint.service.log import log_to
-from imprint.service.serve import Port, Ports
+from imprint.service.serve import forked
 from imprint.service.serve import serve as serve_platform
-from imprint.storage.files import write_file
+from imprint.storage.files import read_file, write_file
 
 app = typer.Typer(add_completion=False)
+
+_KEY_LIMIT: Final = 1 << 16
 
 
 @app.command()
@@ -46,40 +49,38 @@ def serve(
     Example: imprint serve --listen 0.0.0.0:8443 --enrol 0.0.0.0:8444 --name authority.example
     """
     hosts = name or ["localhost", "127.0.0.1"]
-    sockets = [bind(listen), bind(enrol)]
+    folder = workspace_folder(ctx)
+    bound = (bind(listen), bind(enrol))
+    main_address, enrolment_address = addresses(bound)
+    url, enrol_url = (f"https://{hosts[0]}:{each.rpartition(':')[2]}" for each in (main_address, enrolment_address))
+
+    def ready() -> None:
+        show({"url": url, "enrol": enrol_url, "listening": main_address}, as_json=as_json)
+        if not as_json:
+            note("Next: imprint account invite NAME --role station; stop with Ctrl-C")
+        sys.stdout.flush()
+
+    log_to(sys.stderr)
     secret: list[bytes] = []
 
     def passphrase() -> bytes:
         secret.append(read_passphrase("workspace", file=passphrase_file, fd=passphrase_fd).reveal())
         return secret[0]
 
-    log_to(sys.stderr)
-    with open_platform(workspace_folder(ctx), passphrase, keys=SERVING) as platform:
-        _write_certificate(platform, hosts)
-        workspace = platform.reader.workspace
-        certificate, key = workspace.service_certificate, workspace.folder / "keys" / "service.pem"
-        clients = workspace.access_ca_certificate
-        main_address, enrolment_address = addresses(sockets)
-        ports = Ports(
-            url=f"https://{hosts[0]}:{main_address.rpartition(':')[2]}",
-            main=Port(bound=sockets[0], tls=server_tls(certificate, key, lambda: secret[0], clients=clients)),
-            enrolment=Port(bound=sockets[1], tls=server_tls(certificate, key, lambda: secret[0], clients=None)),
-        )
-        secret.clear()
+    def listening(key: bytes, link: socket.socket) -> None:
+        Front(reader=open_reader(folder), url=url, key=key, bound=bound).run(link, ready=ready)
 
-        def ready() -> None:
-            enrolment = f"https://{hosts[0]}:{enrolment_address.rpartition(':')[2]}"
-            show({"url": ports.url, "enrol": enrolment, "listening": main_address}, as_json=as_json)
-            sys.stdout.flush()
-            if not as_json:
-                note("Next: imprint account invite NAME --role station; stop with Ctrl-C")
-
-        serve_platform(platform, ports, ready=ready, stop=_on_signals)
+    with forked(listening) as child:
+        for each in bound:
+            each.close()
+        with open_platform(folder, passphrase, keys=SERVING) as platform:
+            _write_certificate(platform, hosts)
+            serve_platform(platform, child, _tls_key(platform, secret.pop()))
 
 
-def _on_signals(loop: asyncio.AbstractEventLoop, stopped: asyncio.Event) -> None:
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stopped.set)
+def _tls_key(platform: Platform, passphrase: bytes) -> bytes:
+    path = platform.reader.workspace.folder / "keys" / "service.pem"
+    return decrypt_key_file(read_file(path, limit=_KEY_LIMIT), passphrase, subject=str(path))
 
 
 def _write_certificate(platform: Platform, hosts: list[str]) -> None:

@@ -90,11 +90,22 @@ def encrypt_key(key: PrivateKey, passphrase: bytes) -> bytes:
 
 
 def open_key_file(pem: bytes, passphrase: bytes, *, subject: str) -> FileSigner:
-    """The signer in an encrypted key file; ``subject`` names the file in errors.
+    """The signer in an encrypted key file; raises as :func:`decrypt_key_file`."""
+    return FileSigner(_decrypt(pem, passphrase, subject))
+
+
+def decrypt_key_file(pem: bytes, passphrase: bytes, *, subject: str) -> bytes:
+    """The key as PEM that is not encrypted, for a TLS library in another process: never for a disk. ``subject`` names
+    the file in errors.
 
     Raises :class:`PassphraseError` when the passphrase does not open it, :class:`FormatError` when the file is damaged,
     :class:`KeyStoreError` when it is not encrypted, encrypted in another way, or holds a key of another kind.
     """
+    key = _decrypt(pem, passphrase, subject)
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def _decrypt(pem: bytes, passphrase: bytes, subject: str) -> PrivateKey:
     protection, encrypted = _decode(_decode_pem(pem, subject), subject)
     decryptor = protection.cipher(passphrase).decryptor()
     unpadder = PKCS7(algorithms.AES.block_size).unpadder()
@@ -112,9 +123,9 @@ def open_key_file(pem: bytes, passphrase: bytes, *, subject: str) -> FileSigner:
     except UnsupportedAlgorithm:
         raise _other_kind(subject) from None
     if isinstance(key, ec.EllipticCurvePrivateKey) and isinstance(key.curve, ec.SECP256R1):
-        return FileSigner(key)
+        return key
     if isinstance(key, ed25519.Ed25519PrivateKey):
-        return FileSigner(key)
+        return key
     raise _other_kind(subject)
 
 

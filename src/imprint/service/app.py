@@ -12,43 +12,45 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from imprint.assemble import Platform
+from imprint.assemble import Reader
 from imprint.authority.access.account import Account
-from imprint.authority.decisions.kernel import Ask
-from imprint.errors import AccessError, FormatError, ImprintError, RefusedError
-from imprint.protocol.answers import Answer, Refused
-from imprint.protocol.codec import encode_answer, encode_intention, encode_package, parse_intention
+from imprint.errors import AccessError, ImprintError, RefusedError
+from imprint.protocol.codec import encode_package
 from imprint.protocol.intentions import MAX_INTENTION
 from imprint.service import views
-from imprint.service.commands import BODIES, MAX_BODY, read_command
+from imprint.service.commands import BODIES, MAX_BODY
 from imprint.service.door import Door, read_body
 from imprint.service.measures import MEDIA_TYPE as METRICS_TYPE
 from imprint.service.measures import Measures
 from imprint.service.openapi import INTENTIONS, describe
-from imprint.service.operation import Operation, Work, parameter
+from imprint.service.operation import Operation, parameter
 from imprint.service.problems import problem, problem_of
+from imprint.service.question import Question, Reply
 from imprint.service.rates import Rates
 
 JSON: Final = "application/json"
-Read = Callable[[Platform, Request], bytes]
+Read = Callable[[Reader, Request], bytes]
+# Raises the error that the reply tells of, and StorageError when the outcome is unknown.
+AskAuthority = Callable[[Question], Awaitable[Reply]]
 
 
-def make_app(platform: Platform, *, rates: Rates, measures: Measures) -> Starlette:
+def make_app(reader: Reader, ask: AskAuthority, *, rates: Rates, measures: Measures) -> Starlette:
     """The service for everyone who has an account."""
-    return Service(platform, Door(platform, rates), measures).app()
+    return Service(reader, ask, Door(reader, rates), measures).app()
 
 
 class Service:
     """What the operations share."""
 
-    def __init__(self, platform: Platform, door: Door, measures: Measures) -> None:
-        self._platform = platform
+    def __init__(self, reader: Reader, ask: AskAuthority, door: Door, measures: Measures) -> None:
+        self._reader = reader
+        self._ask = ask
         self._door = door
         self._measures = measures
         self._log = structlog.get_logger()
         self._operations = [
-            *(self._deciding(f"/v1/station/{kind}", kind, self._intention(kind)) for kind in INTENTIONS),
-            *(self._deciding(f"/v1/commands/{kind}", kind, self._command(kind)) for kind in BODIES),
+            *(self._deciding(f"/v1/station/{kind}", kind, MAX_INTENTION) for kind in INTENTIONS),
+            *(self._deciding(f"/v1/commands/{kind}", kind, MAX_BODY) for kind in BODIES),
             *self._readings(),
         ]
         self._description = json.dumps(describe(self._operations)).encode()
@@ -60,59 +62,43 @@ class Service:
 
     # --- deciding ---
 
-    @staticmethod
-    def _deciding(path: str, name: str, work: Work) -> Operation:
-        return Operation(name=name, method="PUT", path=f"{path}/{{request_id}}", work=work)
+    def _deciding(self, path: str, name: str, most: int) -> Operation:
+        async def decide(account: Account, request: Request) -> Response:
+            question = Question(
+                operation=name,
+                actor=account.name,
+                request_id=parameter(request, "request_id"),
+                certificate=account.certificate,
+                body=await read_body(request, most),
+            )
+            reply = await self._ask(question)
+            if reply.refusal is not None:
+                self._measures.refusals.labels(reply.refusal).inc()
+            return Response(reply.answer, media_type=JSON)
 
-    def _intention(self, kind: str) -> Work:
-        async def ask(account: Account, request: Request) -> Response:
-            request_id = parameter(request, "request_id")
-            intention = parse_intention(await read_body(request, MAX_INTENTION))
-            if intention.kind != kind:
-                raise FormatError(f"kind is {intention.kind}, the path says {kind}", subject="body")
-            return await self._decided(account, request_id, encode_intention(intention), intention)
-
-        return ask
-
-    def _command(self, kind: str) -> Work:
-        async def ask(account: Account, request: Request) -> Response:
-            request_id = parameter(request, "request_id")
-            body, make = read_command(kind, await read_body(request, MAX_BODY))
-            command = await asyncio.to_thread(make, self._platform)
-            return await self._decided(account, request_id, body, command)
-
-        return ask
-
-    async def _decided(self, account: Account, request_id: str, body: bytes, request: object) -> Response:
-        ask = Ask(
-            actor=account.name, request_id=request_id, body=body, request=request, certificate=account.certificate
-        )
-        answer: Answer = await self._platform.ask(ask)
-        if isinstance(answer.result, Refused):
-            self._measures.refusals.labels(answer.result.code).inc()
-        return Response(encode_answer(answer), media_type=JSON)
+        return Operation(name=name, method="PUT", path=f"{path}/{{request_id}}", work=decide)
 
     # --- reading ---
 
     def _readings(self) -> list[Operation]:
         def read(path: str, name: str, look: Read, media_type: str = JSON) -> Operation:
             async def work(_: Account, request: Request) -> Response:
-                return Response(await asyncio.to_thread(look, self._platform, request), media_type=media_type)
+                return Response(await asyncio.to_thread(look, self._reader, request), media_type=media_type)
 
             return Operation(name=name, method="GET", path=path, work=work)
 
-        def package(platform: Platform, request: Request) -> bytes:
-            return encode_package(platform.package(parameter(request, "lot")))
+        def package(reader: Reader, request: Request) -> bytes:
+            return encode_package(reader.package(parameter(request, "lot")))
 
         return [
-            read("/v1/lots", "read-lots", lambda platform, _: views.lots(platform)),
-            read("/v1/lots/{lot}", "read-lots", lambda platform, at: views.lot(platform, parameter(at, "lot"))),
+            read("/v1/lots", "read-lots", lambda reader, _: views.lots(reader)),
+            read("/v1/lots/{lot}", "read-lots", lambda reader, at: views.lot(reader, parameter(at, "lot"))),
             read("/v1/lots/{lot}/package", "read-package", package),
-            read("/v1/units/{name}", "read-units", lambda platform, at: views.unit(platform, parameter(at, "name"))),
+            read("/v1/units/{name}", "read-units", lambda reader, at: views.unit(reader, parameter(at, "name"))),
             read("/v1/revocations/{number}", "read-revocations", _revocation),
-            read("/v1/crl", "read-revocations", lambda platform, _: views.crl(platform), "application/pkix-crl"),
-            read("/v1/accounts", "read-accounts", lambda platform, _: views.accounts(platform)),
-            read("/v1/health", "read-health", lambda platform, _: views.health(platform)),
+            read("/v1/crl", "read-revocations", lambda reader, _: views.crl(reader), "application/pkix-crl"),
+            read("/v1/accounts", "read-accounts", lambda reader, _: views.accounts(reader)),
+            read("/v1/health", "read-health", lambda reader, _: views.health(reader)),
             read("/v1/metrics", "read-metrics", lambda *_: self._measures.text(), METRICS_TYPE),
             read("/v1/ledger/{path:path}", "read-ledger", _ledger_file, "application/octet-stream"),
             read("/v1/openapi.json", "read-openapi", lambda *_: self._description),
@@ -156,12 +142,12 @@ class Service:
         return response
 
 
-def _revocation(platform: Platform, request: Request) -> bytes:
-    return views.revocation(platform, parameter(request, "number"))
+def _revocation(reader: Reader, request: Request) -> bytes:
+    return views.revocation(reader, parameter(request, "number"))
 
 
-def _ledger_file(platform: Platform, request: Request) -> bytes:
-    data = platform.reader.read_ledger_file(parameter(request, "path"))
+def _ledger_file(reader: Reader, request: Request) -> bytes:
+    data = reader.read_ledger_file(parameter(request, "path"))
     if data is None:
         raise RefusedError("there is no such file in the ledger", code="unknown-file", next_step="See checkpoint")
     return data

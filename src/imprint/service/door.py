@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from starlette.requests import Request
 
-from imprint.assemble import Platform
+from imprint.assemble import Reader
 from imprint.authority.access.account import Account, find_account
 from imprint.errors import AccessError
 from imprint.service.permissions import PERMISSIONS
@@ -19,7 +19,7 @@ CLIENT: Final = "imprint.client-certificate"  # in the scope's extensions: SHA-2
 class Door:
     """Who asks, whether they may, and how much they may send."""
 
-    platform: Platform
+    reader: Reader
     rates: Rates
 
     def admit(self, request: Request, operation: str) -> Account:
@@ -28,7 +28,7 @@ class Door:
         wait_s = self.rates.take(certificate)
         if wait_s:
             raise TooOften(wait_s)
-        with self.platform.reader.store.reading() as store:
+        with self.reader.store.reading() as store:
             account = find_account(store, certificate)
         if account.role not in PERMISSIONS[operation]:
             raise AccessError(

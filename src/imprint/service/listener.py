@@ -5,9 +5,11 @@ request from its first byte to its last, one for a client that never begins, and
 """
 
 import asyncio
+import os
 import socket
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -131,12 +133,14 @@ def bind(address: str) -> socket.socket:
     return bound
 
 
-def server_tls(certificate: Path, key: Path, password: Callable[[], bytes], *, clients: Path | None) -> ssl.SSLContext:
-    """TLS 1.3 and nothing older. With ``clients``, only clients come in whose certificate this CA (PEM) issued."""
+def server_tls(certificate: Path, key: bytes, *, clients: Path | None) -> ssl.SSLContext:
+    """TLS 1.3 and nothing older, with a certificate and its key (PEM, not encrypted). With ``clients``, only clients
+    come in whose certificate this CA (PEM) issued."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     try:
-        context.load_cert_chain(certificate, key, password=password)
+        with _in_memory(key) as path:
+            context.load_cert_chain(certificate, path)
         if clients is not None:
             context.load_verify_locations(clients)
             context.verify_mode = ssl.CERT_REQUIRED
@@ -147,6 +151,17 @@ def server_tls(certificate: Path, key: Path, password: Callable[[], bytes], *, c
             next_step="Restore keys and certs from one backup",
         ) from problem
     return context
+
+
+@contextmanager
+def _in_memory(data: bytes) -> Iterator[str]:
+    """The path of a file that is on no disk: the TLS library reads keys from files only."""
+    descriptor = os.memfd_create("imprint", os.MFD_CLOEXEC)
+    try:
+        os.write(descriptor, data)
+        yield f"/proc/self/fd/{descriptor}"
+    finally:
+        os.close(descriptor)
 
 
 def addresses(bound: Sequence[socket.socket]) -> list[str]:

@@ -1,98 +1,102 @@
-"""Serving: both ports, the checkpoints between, until somebody says stop."""
+"""Serving with two processes: one listens, one decides.
 
-import asyncio
-import resource
+Python runs one thread at a time, so two processes serve more; and the one that speaks with the network has no signing
+key in its memory. It is forked before the passphrase is read, and gets the key of the TLS certificate over the socket.
+"""
+
+import multiprocessing
+import signal
 import socket
-import ssl
-import time
-from collections.abc import Callable
-from contextlib import suppress
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from typing import Any, Final
 
 import structlog
-import uvloop
 
 from imprint.assemble import Platform
-from imprint.service.app import make_app
-from imprint.service.enrolment_app import make_enrolment_app
-from imprint.service.listener import Listener
-from imprint.service.measures import Measures
-from imprint.service.rates import Rates
+from imprint.errors import ImprintError
+from imprint.service.decider import Decider
 
 CHECKPOINT_S: Final = 5.0
-PATIENCE_S: Final = 10.0  # for requests that are under way when the service stops
-STRANGERS_RATE: Final = 5.0  # enrolments a second, from all strangers together
-STRANGERS_BURST: Final = 20.0
+_LENGTH: Final = 4
 
-# Arranges that the event is set when somebody says stop.
-StopSignal = Callable[[asyncio.AbstractEventLoop, asyncio.Event], None]
+# What the listening process does with the key and its end of the socket.
+Listen = Callable[[bytes, socket.socket], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Port:
-    """A bound socket and the TLS that is spoken there."""
+class Child:
+    """The process that listens, and the socket to it."""
 
-    bound: socket.socket
-    tls: ssl.SSLContext
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ports:
-    """Where accounts ask, the URL by which they get there, and where strangers enrol."""
-
-    url: str
-    main: Port
-    enrolment: Port
+    process: BaseProcess
+    link: socket.socket
 
 
-def serve(platform: Platform, ports: Ports, *, ready: Callable[[], None], stop: StopSignal) -> None:
-    """Serve until ``stop`` is given; then finish what is under way. ``ready`` is called once both ports listen."""
-    _allow_many_files()
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(platform, ports, ready, stop))
+@contextmanager
+def forked(listen: Listen) -> Iterator[Child]:
+    """A process that waits for the key that :func:`serve` sends, and then listens. It ends when this one closes the
+    socket, or ends itself."""
+    ours, theirs = socket.socketpair()
+    process = multiprocessing.get_context("fork").Process(target=_run, args=(listen, ours, theirs), daemon=True)
+    with closing(ours):
+        process.start()
+        theirs.close()
+        yield Child(process=process, link=ours)
+    process.join()
 
 
-async def _serve(platform: Platform, ports: Ports, ready: Callable[[], None], stop: StopSignal) -> None:
-    stopped = asyncio.Event()
-    stop(asyncio.get_running_loop(), stopped)
-    rates = Rates(time.monotonic)
-    strangers = Rates(time.monotonic, rate=STRANGERS_RATE, burst=STRANGERS_BURST)
-    listeners = [
-        Listener(make_app(platform, rates=rates, measures=Measures()), tls=ports.main.tls, bound=ports.main.bound),
-        Listener(
-            make_enrolment_app(platform, url=ports.url, rates=strangers),
-            tls=ports.enrolment.tls,
-            bound=ports.enrolment.bound,
-        ),
-    ]
-    servers = [await listener.start() for listener in listeners]
-    checkpoints = asyncio.create_task(_make_checkpoints(platform))
-    ready()
-    await stopped.wait()
-    for server in servers:
-        server.close()
-    for listener in listeners:
-        await listener.finish(PATIENCE_S)
-    checkpoints.cancel()
-    with suppress(asyncio.CancelledError):
-        await checkpoints
+def _run(listen: Listen, theirs: socket.socket, ours: socket.socket) -> None:
+    """In the new process."""
+    theirs.close()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to both
+    try:
+        length = ours.recv(_LENGTH, socket.MSG_WAITALL)
+        if length:
+            listen(ours.recv(int.from_bytes(length), socket.MSG_WAITALL), ours)
+    except Exception as problem:
+        structlog.get_logger().error("failed", kind=type(problem).__name__, exc_info=problem)
+        raise SystemExit(1) from None
 
 
-async def _make_checkpoints(platform: Platform) -> None:
-    """What a roll-back could hide is bounded by the time between two checkpoints. A disk that is full now may have room
-    later, so a failure is told and tried again."""
+def serve(platform: Platform, child: Child, key: bytes) -> None:
+    """Give the listening process its key, and decide what it asks until it ends: after SIGTERM or SIGINT to this
+    process, when it has finished what was under way. Raises :class:`ImprintError` when it ends by itself."""
+    stopping = threading.Event()
+
+    def stop(*_: object) -> None:
+        stopping.set()
+        child.process.terminate()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    with _checkpoints(platform), suppress(ConnectionError):
+        child.link.sendall(len(key).to_bytes(_LENGTH) + key)
+        Decider(platform).serve(child.link)
+    if not stopping.is_set():
+        raise ImprintError("the process that listens has ended", next_step="See the log; then start the service again")
+
+
+@contextmanager
+def _checkpoints(platform: Platform) -> Iterator[None]:
+    """Meanwhile, a checkpoint every few seconds: what a roll-back could hide is bounded by the time between two. A disk
+    that is full now may have room later, so a failure is told and tried again."""
     log: Any = structlog.get_logger()
-    while True:
-        await asyncio.sleep(CHECKPOINT_S)
-        try:
-            await asyncio.to_thread(platform.checkpoint)
-        except Exception as problem:  # whatever it is, the line goes on, and the next try may do
-            log.error("no checkpoint", kind=type(problem).__name__, what=getattr(problem, "what", ""))
+    done = threading.Event()
 
+    def work() -> None:
+        while not done.wait(CHECKPOINT_S):
+            try:
+                platform.checkpoint()
+            except Exception as problem:  # whatever it is, the line goes on, and the next try may do
+                log.error("no checkpoint", kind=type(problem).__name__, what=getattr(problem, "what", ""))
 
-def _allow_many_files() -> None:
-    """Idle strangers hold a descriptor each until their handshake is given up."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    thread = threading.Thread(target=work, name="imprint-checkpoints", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()

@@ -3,7 +3,7 @@
 import json
 from typing import Any, Final
 
-from imprint.assemble import Platform
+from imprint.assemble import Reader
 from imprint.authority.decisions.changes import Row
 from imprint.authority.issuance.crl import last_crl
 from imprint.authority.production.reconciliation import lot_summary
@@ -14,58 +14,58 @@ _UNIT: Final = ("serial", "hardware_id", "lot", "product", "state", "station", "
 _ACCOUNT: Final = ("name", "role", "state", "valid_until", "code_until")
 
 
-def lots(platform: Platform) -> bytes:
+def lots(reader: Reader) -> bytes:
     """All lots with their counts."""
-    with platform.reader.store.reading() as store:
+    with reader.store.reading() as store:
         return _json({"lots": [lot_summary(row) for row in store.find("lots")]})
 
 
-def lot(platform: Platform, name: str) -> bytes:
+def lot(reader: Reader, name: str) -> bytes:
     """One lot with its counts."""
-    with platform.reader.store.reading() as store:
+    with reader.store.reading() as store:
         row = store.get("lots", lot=name)
         if row is None:
             raise RefusedError(f"there is no lot {name}", code=Code.UNKNOWN_LOT)
         return _json(lot_summary(row))
 
 
-def unit(platform: Platform, name: str) -> bytes:
+def unit(reader: Reader, name: str) -> bytes:
     """The epochs of a unit, by serial number or hardware ID."""
-    with platform.reader.store.reading() as store:
+    with reader.store.reading() as store:
         rows = store.find("units", serial=name) or store.find("units", hardware_id=name)
         if not rows:
             raise RefusedError(f"there is no unit {name}", code=Code.UNKNOWN_UNIT)
         return _json({"units": [_pick(row, _UNIT) | {"contested": bool(row["contested"])} for row in rows]})
 
 
-def revocation(platform: Platform, number: str) -> bytes:
+def revocation(reader: Reader, number: str) -> bytes:
     """Whether the certificate with this number (hexadecimal) is revoked, and why. One that was never issued is not."""
-    with platform.reader.store.reading() as store:
+    with reader.store.reading() as store:
         row = store.get("revocations", number=number)
     known = {"time": row["revoked"], "reason": row["reason"]} if row else {"time": None, "reason": None}
     return _json({"number": number, "revoked": row is not None, **known})
 
 
-def crl(platform: Platform) -> bytes:
+def crl(reader: Reader) -> bytes:
     """The last list of all that is revoked, DER."""
-    with platform.reader.store.reading() as store:
+    with reader.store.reading() as store:
         row = last_crl(store)
         if row is None:
             raise RefusedError("no list was signed yet", code=Code.UNKNOWN_UNIT, next_step="Sign one")
         return store.blob(row["crl"])
 
 
-def accounts(platform: Platform) -> bytes:
+def accounts(reader: Reader) -> bytes:
     """Who may ask."""
-    with platform.reader.store.reading() as store:
+    with reader.store.reading() as store:
         return _json({"accounts": [_pick(row, _ACCOUNT) for row in store.find("accounts")]})
 
 
-def health(platform: Platform) -> bytes:
+def health(reader: Reader) -> bytes:
     """The ledger's size, committed and under a checkpoint: an answer says that the database can be read."""
-    with platform.reader.store.reading() as store:
+    with reader.store.reading() as store:
         committed = store.size()
-    head = platform.reader.tree.head()
+    head = reader.tree.head()
     return _json({"status": "ok", "committed": committed, "integrated": head.size if head else 0})
 
 

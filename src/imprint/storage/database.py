@@ -20,6 +20,8 @@ from imprint.storage.statements import columns_of, insert_sql, select_sql, updat
 
 BUSY_SECONDS: Final = 30.0
 CACHED_STATEMENTS: Final = 256
+CACHE_KIB: Final = 64 << 10  # of pages; keys are random, so each decision touches pages all over the file
+WAL_PAGES: Final = 16_000  # 64 MiB: the more of it is copied at once, the more often a page's copy serves many commits
 IDLE_READERS: Final = 8
 
 _File = tuple[int, int, int]  # inode, time of the last change, size
@@ -103,6 +105,8 @@ class Database:
         if not self._read_only:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
+            connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+            connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES}")
         return connection
 
 

@@ -41,13 +41,18 @@ MAX_ID: Final = 200
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
     """One request: who, under which ID, its exact bytes, and what they mean. ``certificate`` is the SHA-256 of the
-    client certificate with which it came, hexadecimal; None when it came from this machine."""
+    client certificate with which it came, hexadecimal; None when it came from this machine. Raises
+    :class:`ConflictError` for an ID that cannot be one."""
 
     actor: str
     request_id: str
     body: bytes
     request: object
     certificate: str | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 < len(self.request_id) <= MAX_ID or not self.request_id.isprintable():
+            raise ConflictError("a request ID has 1 to 200 printable characters", subject=repr(self.request_id[:40]))
 
 
 # Looks whether who asks may ask at all; raises AccessError if not. That is no decision: nothing is logged, or whoever
@@ -65,7 +70,8 @@ class Committed:
 
 
 class Kernel:
-    """Takes requests from any thread; one thread of its own writes. Close it to stop that thread."""
+    """Takes requests from any thread; one thread of its own decides them, unless the caller's does
+    (:meth:`decide_together`). Close it to stop that thread."""
 
     def __init__(
         self,
@@ -85,6 +91,7 @@ class Kernel:
         self._random = random
         self._signer = receipt_signer
         self._admit = admit
+        self._turn = threading.Lock()  # the store has one writer
         self._queue: queue.SimpleQueue[tuple[Ask, Future[Committed]] | None] = queue.SimpleQueue()
         self._closed = False
         self._entrance = threading.Lock()  # so that nothing is queued behind the end of the queue
@@ -102,8 +109,6 @@ class Kernel:
     def submit(self, ask: Ask) -> "Future[Committed]":
         """Queue a request. The future holds the decision once it is durable; one that is cancelled before its turn is
         never decided."""
-        if not 0 < len(ask.request_id) <= MAX_ID or not ask.request_id.isprintable():
-            raise ConflictError("a request ID has 1 to 200 printable characters", subject=repr(ask.request_id[:40]))
         future: Future[Committed] = Future()
         with self._entrance:
             if self._closed:
@@ -112,6 +117,18 @@ class Kernel:
                 )
             self._queue.put((ask, future))
         return future
+
+    def decide_together(self, asks: Sequence[Ask]) -> list[Committed | BaseException]:
+        """Decide in the caller's thread, in one transaction; when one of them spoils it, each in one of its own. Gives
+        for each what is durable now, or why nothing is known to be: :class:`AccessError`, what :meth:`decide` raises,
+        or a bug, which must reach its asker and nobody else."""
+        try:
+            with self._turn:
+                return self._commit(asks)
+        except BaseException as problem:
+            if len(asks) == 1:
+                return [problem]
+        return [one for ask in asks for one in self.decide_together([ask])]
 
     def answer(self, committed: Committed) -> Answer:
         """The result with its receipt. Ed25519 is deterministic: the same decision has the same receipt bytes."""
@@ -144,23 +161,14 @@ class Kernel:
                 return
 
     def _settle(self, batch: Sequence[tuple[Ask, "Future[Committed]"]]) -> None:
-        """One transaction for the batch; when one of its requests spoils it, one transaction for each."""
-        try:
-            done = self._commit([ask for ask, _ in batch])
-        except BaseException as problem:  # a bug, too, must reach its caller and not end the thread
-            if len(batch) == 1:
-                batch[0][1].set_exception(problem)
-                return
-            for pair in batch:
-                self._settle([pair])
-        else:
-            for (_, future), committed in zip(batch, done, strict=True):
-                if isinstance(committed, AccessError):
-                    future.set_exception(committed)
-                else:
-                    future.set_result(committed)
+        done = self.decide_together([ask for ask, _ in batch])
+        for (_, future), found in zip(batch, done, strict=True):
+            if isinstance(found, BaseException):
+                future.set_exception(found)
+            else:
+                future.set_result(found)
 
-    def _commit(self, asks: Sequence[Ask]) -> list[Committed | AccessError]:
+    def _commit(self, asks: Sequence[Ask]) -> list[Committed | BaseException]:
         with self._store.writing() as transaction:
             return [self._admitted(transaction, ask) for ask in asks]
 

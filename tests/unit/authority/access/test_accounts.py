@@ -1,6 +1,5 @@
 """Who is let in: invitations, enrolments, suspensions."""
 
-import asyncio
 from datetime import timedelta
 
 import pytest
@@ -18,7 +17,7 @@ from imprint.errors import AccessError
 from imprint.protocol.answers import Enrolled, Refused
 from imprint.protocol.enrolment import Enrolment
 from imprint.protocol.refusals import Code
-from soft_factory import Factory
+from soft_factory import Factory, decide
 
 CODE = "A" * 26
 HOUR = timedelta(hours=1)
@@ -43,7 +42,7 @@ def enrol(
     request = request or csr()
     asked = Enrolment(name=name, code=code, csr=request)
     ask = Ask(actor=name, request_id=f"enrol-{sha256_hex(request)}", body=request, request=asked)
-    result = asyncio.run(factory.platform.ask(ask)).result
+    result = decide(factory, ask).result
     assert isinstance(result, Enrolled | Refused)
     return result
 
@@ -191,7 +190,7 @@ def test_nobody_shuts_themselves_out(factory: Factory) -> None:
         request=SuspendAccount(name="alice", reason="?"),
         certificate=certificate,
     )
-    result = asyncio.run(factory.platform.ask(ask)).result
+    result = decide(factory, ask).result
     assert (isinstance(result, Refused) and result.code) == Code.WRONG_STATE
 
 
@@ -205,5 +204,5 @@ def test_a_suspension_holds_inside_the_decision(factory: Factory) -> None:
         actor="bench-1", request_id="1", body=b"", request=ResumeAccount(name="x", reason=""), certificate=certificate
     )
     with pytest.raises(AccessError, match="suspended"):
-        asyncio.run(factory.platform.ask(ask))
+        decide(factory, ask)
     assert factory.size() == size
