@@ -15,7 +15,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import quantiles
@@ -115,41 +116,64 @@ async def measured(
     )
 
 
-async def rounds(ports: Sequence[WirePort], service: psutil.Process) -> dict[str, list[Rate]]:
-    """All rounds of all kinds."""
-    package = await ports[0].lot("L")
-    found: dict[str, list[Rate]] = {"health": [], "certifications": [], "whole units": []}
-    for number in range(ROUNDS):
-        found["health"].append(await measured(ports, service, lambda port, _: healths(port)))
-        units = [ready_unit() for _ in range(UNITS)]
-        shares = [units[client::CLIENTS] for client in range(CLIENTS)]
-        stations = [SoftStation(port, package, prefix=f"c{number}-{at}") for at, port in enumerate(ports)]
-        fences = [
-            [(await station.claim(unit)).fence for unit in share]
-            for station, share in zip(stations, shares, strict=True)
-        ]
+@dataclass(slots=True)
+class Load:
+    """The clients of one service, and what they ask."""
 
-        async def certify(
-            _: WirePort,
-            at: int,
-            stations: list[SoftStation] = stations,
-            shares: list[list[ReadyUnit]] = shares,
-            fences: list[list[int]] = fences,
-        ) -> int:
+    ports: Sequence[WirePort]
+    service: psutil.Process
+    package: LotPackage
+    count: int = 0
+
+    async def healths(self) -> Rate:
+        """TLS, HTTP and the door."""
+        return await measured(self.ports, self.service, lambda port, _: healths(port))
+
+    async def certifications(self) -> Rate:
+        """Units that were claimed before get their certificates."""
+        stations, shares = self._stations(), self._units(UNITS)
+        fences: list[list[int]] = [[] for _ in stations]
+
+        async def claim(_: WirePort, at: int) -> int:
+            fences[at] = [(await stations[at].claim(unit)).fence for unit in shares[at]]
+            return len(fences[at])
+
+        await measured(self.ports, self.service, claim)
+
+        async def certify(_: WirePort, at: int) -> int:
             for unit, fence in zip(shares[at], fences[at], strict=True):
                 await stations[at].certify(unit, fence)
             return len(shares[at])
 
-        found["certifications"].append(await measured(ports, service, certify))
-        more = [ready_unit() for _ in range(UNITS // 4)]
+        return await measured(self.ports, self.service, certify)
 
-        async def whole(port: WirePort, at: int, number: int = number, more: list[ReadyUnit] = more) -> int:
-            station = SoftStation(port, package, prefix=f"w{number}-{at}")
-            for unit in more[at::CLIENTS]:
-                await station.imprint(unit)
-            return len(more[at::CLIENTS])
+    async def whole_units(self) -> Rate:
+        """Claim, certify, permit, complete."""
+        stations, shares = self._stations(), self._units(UNITS // 4)
 
-        found["whole units"].append(await measured(ports, service, whole))
+        async def imprint(_: WirePort, at: int) -> int:
+            for unit in shares[at]:
+                await stations[at].imprint(unit)
+            return len(shares[at])
+
+        return await measured(self.ports, self.service, imprint)
+
+    def _stations(self) -> list[SoftStation]:
+        self.count += 1
+        return [SoftStation(port, self.package, prefix=f"c{self.count}-{at}") for at, port in enumerate(self.ports)]
+
+    def _units(self, count: int) -> list[list[ReadyUnit]]:
+        units = [ready_unit() for _ in range(count)]
+        return [units[client::CLIENTS] for client in range(CLIENTS)]
+
+
+async def rounds(load: Load) -> dict[str, list[Rate]]:
+    """All rounds of all kinds."""
+    found: dict[str, list[Rate]] = {"health": [], "certifications": [], "whole units": []}
+    for _ in range(ROUNDS):
+        found["health"].append(await load.healths())
+        found["certifications"].append(await load.certifications())
+        found["whole units"].append(await load.whole_units())
     return found
 
 
@@ -178,47 +202,63 @@ def prepare(platform: Platform) -> None:
     )
 
 
-async def measure(folder: Path, url: str, service: psutil.Process) -> dict[str, list[Rate]]:
-    """Connect the clients and let them work."""
+async def connect(folder: Path, url: str, service: psutil.Process) -> Load:
+    """All clients, each on its connection."""
     host, _, number = url.removeprefix("https://").partition(":")
 
-    async def connect(tls: ssl.SSLContext) -> WirePort:
+    async def port(tls: ssl.SSLContext) -> WirePort:
         return WirePort(*await asyncio.open_connection(host, int(number), ssl=tls, limit=1 << 20))
 
-    ports = [await connect(client_tls(folder / f"client-{at}", PASSPHRASE)) for at in range(CLIENTS)]
-    return await rounds(ports, service)
+    ports = [await port(client_tls(folder / f"client-{at}", PASSPHRASE)) for at in range(CLIENTS)]
+    packages = [await each.lot("L") for each in ports]  # whoever says nothing for ten seconds is cut off
+    return Load(ports, service, packages[0])
+
+
+def make(folder: Path) -> None:
+    """A workspace in which clients can be enrolled."""
+    create(folder / "ws", organization="Example", passphrase=PASSPHRASE, root_passphrase=PASSPHRASE)
+    with open_platform(folder / "ws", lambda: PASSPHRASE) as platform:
+        prepare(platform)
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[tuple[str, psutil.Process]]:
+    """The service and its URL; every client is enrolled."""
+    with open_platform(folder / "ws", lambda: PASSPHRASE) as platform:
+        invitations = [invite_account(platform, f"client-{at}", Role.STATION) for at in range(CLIENTS)]
+    secret = folder / "passphrase"
+    secret.touch(mode=0o600)
+    secret.write_bytes(PASSPHRASE)
+    ports = ("--listen", "127.0.0.1:0", "--enrol", "127.0.0.1:0", "--json", "--passphrase-file", str(secret))
+    command = [sys.executable, "-m", "imprint", "-C", str(folder / "ws"), "serve", *ports]
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
+    try:
+        told = json.loads(process.stdout.readline() if process.stdout else "")
+        for at, invitation in enumerate(invitations):
+            while True:
+                try:
+                    enrol(folder / f"client-{at}", told["enrol"], invitation, PASSPHRASE)
+                    break
+                except Exception:  # strangers have few tries a second
+                    time.sleep(1)
+        yield told["url"], psutil.Process(process.pid)
+    finally:
+        process.terminate()
+        process.wait()
 
 
 def main() -> None:
     """Measure and print."""
+
+    async def work(folder: Path, url: str, service: psutil.Process) -> dict[str, list[Rate]]:
+        return await rounds(await connect(folder, url, service))
+
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        create(folder / "ws", organization="Example", passphrase=PASSPHRASE, root_passphrase=PASSPHRASE)
-        with open_platform(folder / "ws", lambda: PASSPHRASE) as platform:
-            prepare(platform)
-            invitations = [invite_account(platform, f"client-{at}", Role.STATION) for at in range(CLIENTS)]
-        secret = folder / "passphrase"
-        secret.touch(mode=0o600)
-        secret.write_bytes(PASSPHRASE)
-        ports = ("--listen", "127.0.0.1:0", "--enrol", "127.0.0.1:0", "--json", "--passphrase-file", str(secret))
-        command = [sys.executable, "-m", "imprint", "-C", str(folder / "ws"), "serve", *ports]
-        with (folder / "log").open("w") as log:
-            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
-        try:
-            told = json.loads(process.stdout.readline() if process.stdout else "")
-            for at, invitation in enumerate(invitations):
-                while True:
-                    try:
-                        enrol(folder / f"client-{at}", told["enrol"], invitation, PASSPHRASE)
-                        break
-                    except Exception:  # strangers have few tries a second
-                        time.sleep(1)
-            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                found = runner.run(measure(folder, told["url"], psutil.Process(process.pid)))
-        finally:
-            process.terminate()
-            process.wait()
-    show(found)
+        make(folder)
+        with serving(folder) as (url, service), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            show(runner.run(work(folder, url, service)))
 
 
 def show(found: dict[str, list[Rate]]) -> None:

@@ -20,7 +20,7 @@ from imprint.service.measures import Measures
 from imprint.service.rates import RATE, Rates
 from imprint.station.remote_authority import client_tls
 from production_line import PASSPHRASE, make_line
-from service_line import Service, asker, serving
+from service_line import asker, serving
 
 HEALTH = b"GET /v1/health HTTP/1.1\r\nhost: x\r\n\r\n"
 HOST = "localhost"
@@ -28,14 +28,11 @@ HOST = "localhost"
 
 @pytest.fixture(scope="module")
 def enrolled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A workspace with its service's certificate, and a folder of a station."""
+    """A workspace with its service's certificate, and a folder of a station; beside it is another's."""
     line = make_line(tmp_path_factory.mktemp("slow"), count=3)
     with serving(line) as service:
-        return line.workspace, folder_of(service)
-
-
-def folder_of(service: Service) -> Path:
-    return service.enrol("bench-1")
+        service.enrol("bench-2")
+        return line.workspace, service.enrol("bench-1")
 
 
 @pytest.fixture(autouse=True)
@@ -68,16 +65,16 @@ class Door:
     """Where clients come in."""
 
     def __init__(self, port: int, tls: ssl.SSLContext) -> None:
-        self._port = port
+        self.port = port
         self._tls = tls
 
     async def enter(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """A connection with its handshake done."""
-        return await asyncio.open_connection("127.0.0.1", self._port, ssl=self._tls, server_hostname=HOST)
+        return await asyncio.open_connection("127.0.0.1", self.port, ssl=self._tls, server_hostname=HOST)
 
     async def knock(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """A connection without a word of TLS."""
-        return await asyncio.open_connection("127.0.0.1", self._port)
+        return await asyncio.open_connection("127.0.0.1", self.port)
 
 
 async def is_served(door: Door) -> bool:
@@ -158,6 +155,23 @@ def test_more_connections_than_are_taken(enrolled: tuple[Path, Path], monkeypatc
         taken = [await door.enter() for _ in range(5)]
         reader, _ = await door.enter()
         assert await ends(reader) == b""
+        for _, writer in taken:
+            writer.close()
+        await asyncio.sleep(0.2)
+        assert await is_served(door)
+
+    run(enrolled, main)
+
+
+def test_one_account_does_not_take_them_all(enrolled: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listener, "MOST_OF_ONE", 5)
+    other = client_tls(enrolled[1].with_name("bench-2"), PASSPHRASE)
+
+    async def main(door: Door) -> None:
+        taken = [await door.enter() for _ in range(5)]
+        reader, _ = await door.enter()
+        assert await ends(reader) == b""
+        assert await is_served(Door(door.port, other)), "another account is not concerned"
         for _, writer in taken:
             writer.close()
         await asyncio.sleep(0.2)

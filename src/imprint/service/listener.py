@@ -27,6 +27,7 @@ REQUEST_S: Final = 30.0  # from a request's first byte to its last
 ANSWER_S: Final = 300.0  # from a request's first byte to the last of its answer
 IDLE_S: Final = 75
 MOST_CONNECTIONS: Final = 1000
+MOST_OF_ONE: Final = 128  # connections of one account; a station has one for each fixture at the most
 BACKLOG: Final = 1024
 
 
@@ -37,15 +38,21 @@ class TimedProtocol(HttpToolsProtocol):
     _client_certificate: str | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Take the certificate once for the connection; too many connections are ended at once."""
+        """Take the certificate once for the connection; too many connections, of all or of one, are ended at once."""
         super().connection_made(transport)
-        if len(self.connections) > MOST_CONNECTIONS:
-            transport.abort()
-            return
         tls = cast("ssl.SSLObject | None", transport.get_extra_info("ssl_object"))
         der = tls.getpeercert(binary_form=True) if tls else None
         self._client_certificate = sha256_hex(der) if der else None
+        if len(self.connections) > MOST_CONNECTIONS or self._is_one_too_many():
+            transport.abort()
+            return
         self._give(FIRST_BYTE_S)
+
+    def _is_one_too_many(self) -> bool:
+        if self._client_certificate is None:
+            return False
+        others = cast("set[TimedProtocol]", self.connections)
+        return sum(each._client_certificate == self._client_certificate for each in others) > MOST_OF_ONE
 
     def connection_lost(self, exc: Exception | None) -> None:
         """No timer outlives its connection."""
