@@ -164,17 +164,20 @@ class Reader:
 def refuse_ended(store: Reading, origin: str) -> None:
     """Raise :class:`LedgerError` when the log goes on under another name, and the workspace does not know it yet."""
     if store.get("requests", actor=OWNER, request_id=request_id(origin)) is not None:
-        raise LedgerError(
-            "its ledger was being reconciled when that was interrupted",
-            subject="database",
-            next_step="Nothing was issued. Run 'imprint ledger reconcile' again: it finishes",
-        )
+        raise LedgerError(_INTERRUPTED, subject="database", next_step=f"Nothing was issued. {_FINISH}")
+
+
+_INTERRUPTED: Final = "its ledger was being reconciled when that was interrupted"
+_FINISH: Final = "Run 'imprint ledger reconcile' again: it finishes"
 
 
 def open_reader(folder: Path) -> Reader:
-    """Open a workspace for reading. Raises :class:`WorkspaceError` and what its files raise."""
+    """Open a workspace for reading. Raises :class:`WorkspaceError`, :class:`LedgerError` when its ledger is between two
+    generations, and what its files raise."""
     workspace = load_workspace(folder)
     check_schema(workspace)
+    if workspace.next_ledger.exists() and not workspace.ledger.exists():
+        raise LedgerError(_INTERRUPTED, subject=str(workspace.ledger), next_step=_FINISH)
     key = _vkey(workspace)
     return Reader(
         workspace=workspace,

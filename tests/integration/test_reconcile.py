@@ -10,6 +10,7 @@ from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
 
+from line_check import disagreements
 from production_line import IMPRINT, LOT, Line, error_of, make_line, run, served, statuses
 
 UNITS = 12
@@ -100,6 +101,7 @@ def test_a_line_goes_on(tmp_path: Path) -> None:
             assert len({row[column] for row in made}) == GRANT
         assert set(known) <= set(made)
 
+        assert disagreements(line, finished=True) == []
         the_ledgers_hold(loss, tmp_path)
         assert "nothing is missing" in error_of(loss.reconcile(*loss.journals("bench-1", "bench-2")))["what"]
 

@@ -16,7 +16,7 @@ from imprint.authority.issuance.crl import SignCrl, last_crl
 from imprint.authority.production.commands import ClearUnit, RevokeUnit, ReworkUnit, ScrapUnit
 from imprint.authority.recovery.generation import generation_of, next_origin
 from imprint.authority.recovery.reconcile import SKIPPED_LISTS
-from imprint.errors import FormatError, InputError, LedgerError, RefusedError, StorageError
+from imprint.errors import FormatError, InputError, LedgerError, RefusedError, StorageError, WorkspaceError
 from imprint.formats.crl import Reason, encode_pem, open_crl
 from imprint.make_backup import make_backup
 from imprint.protocol.answers import Answer, Claimed, Completed
@@ -565,6 +565,10 @@ def test_an_older_generation_than_the_one_outside(loss: Loss) -> None:
     assert again.draft().command.origin == f"{ORIGIN}/3"
 
 
+def never_asked() -> bytes:
+    pytest.fail("asked for the passphrase")
+
+
 class Killed(Exception):
     """The process ends here."""
 
@@ -595,7 +599,7 @@ def test_interrupted_anywhere_it_is_finished(loss: Loss, monkeypatch: pytest.Mon
         try:
             reconcile_ledger(loss.folder, draft, SIGNERS, clock=loss.factory.clock)
         except Killed:
-            with pytest.raises((LedgerError, StorageError, Exception)), open_platform(loss.folder, lambda: b""):
+            with pytest.raises((LedgerError, WorkspaceError, StorageError)), open_platform(loss.folder, never_asked):
                 pass
     origin = unfinished(loss.folder)
     if origin is not None:
