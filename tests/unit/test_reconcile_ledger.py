@@ -2,7 +2,7 @@
 may have been given is never given again."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from imprint.station.journal_entry import Answered, Asked, Entry, RunStarted, en
 from imprint.testing.soft_station import RefusedHere
 from imprint.testing.soft_unit import SoftUnit
 from imprint.verify_ledger import verify_ledger
+from rules_check import Heard, broken_rules
 from soft_factory import GRANT, LOT, ORIGIN, SIGNERS, START, Bench, Factory, enrol_account, new_unit, open_factory
 
 BEFORE, AFTER = new_unit(), new_unit()
@@ -41,9 +42,12 @@ class Journal:
 
     port: AuthorityPort
     heard: list[tuple[Intention, Answer | None]] = field(default_factory=list)
+    told: list[Heard] = field(default_factory=list)
 
     async def ask(self, request_id: str, intention: Intention) -> Answer:
         answer = await self.port.ask(request_id, intention)
+        told = {"body": encode_intention(intention), "answer": encode_answer(answer)}
+        self.told.append(Heard(actor="bench-1", request=request_id, **told))
         self.heard.append((intention, answer))
         return answer
 
@@ -175,6 +179,30 @@ def test_shipped_units_are_shipped_again(loss: Loss) -> None:
         with restored.refuses("grant-used-up"):
             bench.claim(new_unit())
         assert restored.counts()["shipped"] == GRANT
+
+
+def test_the_rules_hold_over_both_times(loss: Loss) -> None:
+    """As they are checked from outside, with the answers that the lost database gave left out."""
+    bench = loss.bench()
+    units = {state: new_unit() for state in ("claimed", "certified", "complete")}
+    bench.to("certified", BEFORE)
+    loss.back_up()
+    kept = list(loss.journals["bench-1"].told)
+    bench.quarantine(BEFORE)
+    for state, unit in units.items():
+        with suppress(RefusedHere):  # there are not so many places
+            bench.to(state, unit)
+    loss.restore()
+    with loss.gone_on() as restored:
+        later = Journal(restored.platform.station("bench-1"))
+        again = restored.bench()
+        again.soft.port = later
+        again.imprint(new_unit())
+        with restored.refuses("grant-used-up"):
+            again.claim(new_unit())
+        assert restored.counts() == {"shipped": 1, "quarantined": 2}
+        restored.platform.checkpoint()
+        assert broken_rules(loss.folder, [*kept, *later.told]) == []
 
 
 def test_the_log_goes_on_under_another_name(loss: Loss) -> None:
