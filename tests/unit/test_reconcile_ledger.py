@@ -1,6 +1,7 @@
 """A workspace that is older than what it had decided: what is known of the lost time is entered again, once, and what
 may have been given is never given again."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -644,3 +645,84 @@ def test_interrupted_anywhere_it_is_finished(loss: Loss, monkeypatch: pytest.Mon
     restored.platform.checkpoint()
     restored.stop()
     verify_ledger(reader)
+
+
+def test_interrupted_where_no_checkpoint_is_known(loss: Loss, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing outside says that this name is over; the database does."""
+    bench = loss.bench()
+    bench.imprint(BEFORE)
+    loss.back_up()
+    restore_backup(loss.folder.parent / "backup", loss.folder)
+    bench.imprint(AFTER)
+    draft = loss.draft()
+    monkeypatch.setattr(module, "_build", lambda *_: pytest.fail("killed"))
+    with pytest.raises(pytest.fail.Exception):
+        reconcile_ledger(loss.folder, draft, SIGNERS, clock=loss.factory.clock)
+    with pytest.raises(LedgerError, match="interrupted"), open_platform(loss.folder, never_asked):
+        pass
+
+
+def test_what_two_histories_gave_twice(loss: Loss) -> None:
+    """A backup decided while the newer workspace did, too: of two claimants the one that the database knows stays."""
+    same_serial, same_key, scrapped = new_unit(), new_unit(), new_unit()
+    loss.factory.add_lot("lot-2", count=9)
+    loss.bench().imprint(BEFORE)
+    loss.back_up()
+    restore_backup(loss.folder.parent / "backup", loss.folder)
+    for unit in (same_serial, scrapped, same_key):
+        loss.bench(lot="lot-2").imprint(unit)
+    fork = open_factory(loss.folder, loss.factory.clock)
+    bench, clone = fork.bench(lot="lot-2"), new_unit(key=same_key.key)
+    bench.imprint(clone)
+    bench.imprint(scrapped)
+    fork.platform.command(ScrapUnit(serial=fork.unit(scrapped)["serial"], reason="broken"))
+    fork.stop()
+    with loss.gone_on() as restored:
+        assert restored.unit(clone)["state"] == "complete"
+        assert restored.unit(scrapped)["state"] == "scrapped"
+        revoked = {row["number"] for row in restored.rows("revocations")}
+        for unit in (same_serial, same_key, scrapped):
+            assert loss.factory.unit(unit)["number"] in revoked
+        for unit in (same_serial, same_key):
+            assert restored.unit(unit)["state"] == "released"
+        assert restored.counts("lot-2") == {"shipped": 1, "scrapped": 1}
+
+
+def test_a_revocation_that_the_list_has_is_not_made_again(loss: Loss, tmp_path: Path) -> None:
+    def rework(bench: Bench) -> None:
+        loss.factory.platform.command(ReworkUnit(serial="SN-0001", reason="new housing"))
+        bench.certify(BEFORE, bench.claim(BEFORE, run="again").fence)
+        loss.factory.platform.command(SignCrl(days=7))
+        with loss.factory.reader.store.reading() as store:
+            row = last_crl(store)
+            assert row is not None
+            (tmp_path / "crl.pem").write_bytes(encode_pem(store.blob(row["crl"])))
+
+    lose(loss, rework)
+    with loss.gone_on(crl=tmp_path / "crl.pem") as restored:
+        (row,) = restored.rows("revocations")
+        assert row["note"] == "from revocation list 1"
+
+
+def test_a_fence_never_goes_back(loss: Loss) -> None:
+    loss.bench().claim(AFTER)
+    lose(loss, lambda bench: bench.claim(AFTER))
+    with loss.gone_on() as restored:
+        assert restored.unit(AFTER)["fence"] == 2
+
+
+def test_a_ledger_folder_of_another_history(loss: Loss) -> None:
+    bench = loss.bench()
+    bench.imprint(BEFORE)
+    loss.back_up()
+    restore_backup(loss.folder.parent / "backup", loss.folder)
+    for _ in range(2):
+        bench.imprint(new_unit())
+    loss.factory.platform.checkpoint()
+    fork = open_factory(loss.folder, loss.factory.clock)
+    fork.bench().imprint(new_unit())
+    fork.stop()
+    shutil.rmtree(loss.folder / "ledger")
+    shutil.copytree(loss.factory.folder / "ledger", loss.folder / "ledger")
+    with pytest.raises(LedgerError, match="not the beginning"):
+        loss.draft()
