@@ -12,7 +12,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ STEPS: dict[str, tuple[tuple[str, ...], str | None]] = {
     "unit.released": (("claimed",), "released"),
     "unit.quarantined": (IN_WORK, "quarantined"),
 }
-NOT_OF_UNITS = ("product.added", "release.added", "lot.created", "lot.closed")
+NOT_OF_UNITS = ("product.added", "release.added", "lot.created", "lot.closed", "crl.signed", "ledger.reconciled")
 _RECEIPT_CONTEXT = b"imprint/receipt/v1\x00"
 _LEAF = b"\x00"  # RFC 6962 section 2.1
 
@@ -134,6 +134,8 @@ def _take(story: Story, entry: dict[str, Any]) -> None:
         _step(story, entry, name)
     elif kind in ("unit.expired", "unit.cleared", "unit.scrapped"):
         _moved(story, entry, name)
+    elif kind == "unit.recovered":
+        _recovered(story, entry, name)
     else:
         story.expect(kind in NOT_OF_UNITS, f"{name}: the check does not know entries of this type")
     for lot, most in story.granted.items():
@@ -219,6 +221,29 @@ def _moved(story: Story, entry: dict[str, Any], name: str) -> None:
     unit.holder = unit.run = ""
 
 
+def _recovered(story: Story, entry: dict[str, Any], name: str) -> None:
+    """What was decided in a lost time: only an owner says so, once in each generation of the ledger, and whatever it is
+    it counts as any other unit."""
+    private, columns = entry["private"], entry["private"]["unit"]
+    key = (private["hardware_id"], private["epoch"])
+    known = story.units.get(key)
+    declared = [leaf["seq"] for leaf in story.leaves.values() if leaf["type"] == "ledger.reconciled"]
+    story.expect(entry["actor"] == OWNER and bool(declared), f"{name}: nobody has declared a loss")
+    story.expect((known is None) == (private["before"] is None), f"{name}: the unit is {known}")
+    names = {"holder": "station", "certificate": "certificate", "public_key": "public_key"}
+    names |= {one: one for one in ("lot", "state", "run", "fence", "lease_until", "serial")}
+    changed = {field: columns[column] for field, column in names.items() if column in columns}
+    unit = story.units[key] = Unit(**changed) if known is None else replace(known, **changed)
+    unit.contested = bool(columns.get("contested", unit.contested))
+    story.expect(known is None or unit.fence >= known.fence, f"{name}: fence {unit.fence} is lower than before")
+    owners = {at[0] for at, other in story.units.items() if other.serial == unit.serial and other.state in LIVE}
+    story.expect(len(owners) <= 1, f"{name}: serial {unit.serial} belongs to {owners}")
+    if private["certificate"] is not None and unit.state != "superseded":
+        story.certified[unit.lot] += 1
+    ended = known is not None and unit.state == "superseded" and known.certificate is not None
+    story.certified[unit.lot] -= int(ended)  # revoked; the next epoch has its place
+
+
 def _lease_over(unit: Unit, entry: dict[str, Any]) -> bool:
     return unit.state == "claimed" and unit.lease_until < str(entry["time"])
 
@@ -276,10 +301,12 @@ def _identities(database: sqlite3.Connection) -> Iterator[str]:
 
 def _evidence(database: sqlite3.Connection, story: Story) -> Iterator[str]:
     """A record says whose word each claim is: the unit's own under its key, or the name of the station that made it."""
-    query = "SELECT serial, complete_leaf, data, definition FROM units JOIN blobs ON record = blobs.sha256 "
+    query = "SELECT serial, station, complete_leaf, data, definition FROM units JOIN blobs ON record = blobs.sha256 "
     for row in database.execute(f"{query} JOIN products USING (product)"):
         record = json.loads(base64.b64decode(json.loads(row["data"])["payload"]))["predicate"]
-        station = story.leaves[row["complete_leaf"]]["actor"]
+        completed = story.leaves[row["complete_leaf"]]
+        recovered = completed["type"] == "unit.recovered"  # by the owner; the record was the station's work
+        station = row["station"] if recovered else completed["actor"]
         best: dict[str, int] = {}
         for one in record["evidence"]:
             most = {"unit": "unit-signed", station: "station-observed"}.get(one["source"], "")

@@ -49,6 +49,8 @@ from imprint.authority.production.permit import PermitRule, QuarantineRule, Rele
 from imprint.authority.production.refund import RefundRule
 from imprint.authority.production.revocation import RevokeRule, ScrapRule
 from imprint.authority.production.rework import ReworkRule
+from imprint.authority.recovery import entries as recovery_entries
+from imprint.authority.recovery.generation import request_id
 from imprint.authority.releases import entries as release_entries
 from imprint.authority.releases.release import AddRelease, AddReleaseRule
 from imprint.authority.releases.seal import seal
@@ -75,6 +77,7 @@ CHANGES: Final[Mapping[str, ChangesOf]] = {
     **access_entries.CHANGES,
     **issuance_entries.CHANGES,
     **production_entries.CHANGES,
+    **recovery_entries.CHANGES,
     **release_entries.CHANGES,
 }
 DECIDING: Final = ("device-ca", "ledger", "record", "firmware")
@@ -157,15 +160,30 @@ class Reader:
 
     def refuse_rollback(self) -> None:
         """Raises :class:`imprint.errors.LedgerError` when the database is older than a checkpoint over it."""
+        with self.store.reading() as store:
+            refuse_ended(store, self.workspace.origin)
         outside = self.outside_checkpoints()  # before the head and the database: all of them grow
         with self.store.reading() as store:
             refuse_rollback(store, self.tree, outside)
 
 
+def refuse_ended(store: Reading, origin: str) -> None:
+    """Raise :class:`LedgerError` when the log goes on under another name, and the workspace does not know it yet."""
+    if store.get("requests", actor=OWNER, request_id=request_id(origin)) is not None:
+        raise LedgerError(_INTERRUPTED, subject="database", next_step=f"Nothing was issued. {_FINISH}")
+
+
+_INTERRUPTED: Final = "its ledger was being reconciled when that was interrupted"
+_FINISH: Final = "Run 'imprint ledger reconcile' again: it finishes"
+
+
 def open_reader(folder: Path) -> Reader:
-    """Open a workspace for reading. Raises :class:`WorkspaceError` and what its files raise."""
+    """Open a workspace for reading. Raises :class:`WorkspaceError`, :class:`LedgerError` when its ledger is between two
+    generations, and what its files raise."""
     workspace = load_workspace(folder)
-    _check_schema(workspace)
+    check_schema(workspace)
+    if workspace.next_ledger.exists() and not workspace.ledger.exists():
+        raise LedgerError(_INTERRUPTED, subject=str(workspace.ledger), next_step=_FINISH)
     key = _vkey(workspace)
     return Reader(
         workspace=workspace,
@@ -185,7 +203,8 @@ def _read_certificate(path: Path) -> bytes:
         ) from problem
 
 
-def _check_schema(workspace: Workspace) -> None:
+def check_schema(workspace: Workspace) -> None:
+    """Raise :class:`WorkspaceError` unless the database is one that this program knows."""
     found = schema_version(workspace.database)
     if found != HEAD:
         raise WorkspaceError(
@@ -201,7 +220,8 @@ def _vkey(workspace: Workspace) -> VerifierKey:
         raise WorkspaceError(
             f"the ledger's key is for {key.name}, the settings say {workspace.origin}",
             subject=str(workspace.ledger / "vkey"),
-            next_step="Restore imprint.toml and ledger/vkey from one backup",
+            next_step="If 'imprint ledger reconcile' was interrupted, run it again: it finishes. "
+            "Else restore imprint.toml and ledger/vkey from one backup",
         )
     return key
 
@@ -313,7 +333,7 @@ def open_platform(
     """
     reader = open_reader(folder)
     reader.refuse_rollback()
-    signers = _open_signers(reader.workspace, passphrase(), keys)
+    signers = open_signers(reader.workspace, passphrase(), keys)
     platform = Platform(reader, signers, clock)
     try:
         yield platform
@@ -321,7 +341,9 @@ def open_platform(
         platform.close()
 
 
-def _open_signers(workspace: Workspace, passphrase: bytes, names: Sequence[str]) -> dict[str, Signer]:
+def open_signers(workspace: Workspace, passphrase: bytes, names: Sequence[str]) -> dict[str, Signer]:
+    """The private keys of these names. Raises :class:`WorkspaceError` for one that is not that of its public half, and
+    :class:`imprint.errors.PassphraseError`."""
     signers: dict[str, Signer] = {}
     for name in names:
         signers[name] = open_signer(

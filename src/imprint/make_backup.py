@@ -27,7 +27,7 @@ from imprint.storage.files import (
     storage_errors,
 )
 from imprint.storage.folder import new_folder
-from imprint.storage.workspace import SETTINGS, Workspace
+from imprint.storage.workspace import EARLIER, SETTINGS, Workspace
 from imprint.verify_ledger import verify_copy
 
 _OTHERS_READ: Final = 0o004
@@ -67,7 +67,8 @@ def make_backup(
 
 def _copy(workspace: Workspace, target: Path) -> None:
     source = workspace.folder
-    for part in ("station", "keys", "certs", "root"):
+    earlier = [path.name for path in sorted(source.glob(EARLIER))]
+    for part in ("station", "keys", "certs", "root", *earlier):
         _copy_all(source, target, part)
     for path in (workspace.folder / SETTINGS, workspace.known_checkpoint, workspace.ledger / CHECKPOINT):
         _copy_if_any(source, target, path.relative_to(source))

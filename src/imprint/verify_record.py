@@ -11,6 +11,7 @@ from cryptography.x509.oid import NameOID
 from imprint.assemble import Reader
 from imprint.authority.production.entries import UNIT_COMPLETED
 from imprint.authority.production.export import CRL
+from imprint.authority.recovery.entries import UNIT_RECOVERED
 from imprint.encoding import parse_json_object, sha256_hex
 from imprint.errors import FormatError, InputError, LedgerError
 from imprint.formats import birth_record, mcuboot, reconciliation
@@ -89,12 +90,12 @@ def open_record(trust: Trust, record: bytes, certificate: bytes) -> BirthRecord:
         raise LedgerError("the certificate is not the one in the record", subject=found.serial)
     if not is_issued_by(certificate, trust.ca):
         raise LedgerError("the certificate was not issued by the device CA", subject=found.serial)
-    if _named_in(certificate) != (found.serial, found.hardware_id, found.key.spki_sha256):
+    if named_in(certificate) != (found.serial, found.hardware_id, found.key.spki_sha256):
         raise LedgerError("the certificate names another unit or key than the record", subject=found.serial)
     return found
 
 
-def _named_in(certificate: bytes) -> tuple[str, str, str]:
+def named_in(certificate: bytes) -> tuple[str, str, str]:
     """Serial number, hardware ID and hash of the key in an identity that :func:`is_issued_by` has read."""
     parsed = x509.load_der_x509_certificate(certificate)
     serials = [str(one.value) for one in parsed.subject.get_attributes_for_oid(NameOID.SERIAL_NUMBER)]
@@ -168,7 +169,7 @@ def verify_inclusion(trust: Trust, record: bytes, proof: bytes) -> SignedCheckpo
         raise FormatError("the proof does not carry the entry", subject="proof")
     checkpoint = verify_proof(parsed, parsed.extra, [trust.ledger_key], origin=trust.ledger_key.name)
     entry = parse_json_object(parsed.extra, subject="entry")
-    if entry.get("type") != UNIT_COMPLETED or entry.get("body") != {"record": sha256_hex(record)}:
+    if entry.get("type") not in (UNIT_COMPLETED, UNIT_RECOVERED) or entry.get("body") != {"record": sha256_hex(record)}:
         raise LedgerError("the entry in the proof is not about this record", subject=f"entry {parsed.index}")
     return checkpoint
 

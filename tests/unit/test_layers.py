@@ -32,6 +32,10 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "authority.access": (*COMMON, "authority.ledger", "authority.decisions", "authority.issuance"),
     "authority.releases": (*COMMON, "authority.ledger", "authority.decisions", "authority.issuance"),
     "authority.production": (*COMMON, "authority.ledger", "authority.decisions", "authority.issuance"),
+    "authority.recovery": (
+        *(*COMMON, "authority.ledger", "authority.decisions", "authority.issuance", "authority.access"),
+        "authority.production",
+    ),
     "authority": COMMON,  # authority/__init__.py: the rooms have a line each
     "station": COMMON,
     "virtual": COMMON,
@@ -44,10 +48,12 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "verify_record": (*PLATFORM, "assemble"),
     "make_backup": (*PLATFORM, "assemble", "verify_ledger"),
     "restore_backup": (*PLATFORM, "assemble"),
+    "lost_decisions": (*PLATFORM, "assemble", "verify_record"),
+    "reconcile_ledger": (*PLATFORM, "assemble", "lost_decisions"),
     "testing": (*PLATFORM, "assemble", "make_workspace"),
     "cli": (
         *(*PLATFORM, "assemble", "make_workspace", "service", "enrol", "verify_ledger", "verify_record"),
-        *("make_backup", "restore_backup", "testing"),
+        *("make_backup", "restore_backup", "reconcile_ledger", "testing"),
     ),
     "__main__": ("cli",),
 }

@@ -80,9 +80,9 @@ def _listed(reader: Reader, store: Reading, row: Row) -> list[dict[str, Any]]:
     listed = []
     for one in open_crl(store.blob(row["crl"]), ca).revoked:
         number = f"{one.number:x}"
-        (certificate,) = store.find("certificates", number=number)
-        (unit,) = store.find("units", hardware_id=certificate["hardware_id"], epoch=certificate["epoch"])
-        listed.append(
-            {"serial": unit["serial"], "number": number, "revoked": to_text(one.time), "reason": one.reason.value}
-        )
+        certificate = store.get("certificates", number=number)
+        # One that was revoked in a time that was lost may be of a unit that nobody knows any more.
+        unit = certificate and store.get("units", hardware_id=certificate["hardware_id"], epoch=certificate["epoch"])
+        serial = unit["serial"] if unit else None
+        listed.append({"serial": serial, "number": number, "revoked": to_text(one.time), "reason": one.reason.value})
     return listed

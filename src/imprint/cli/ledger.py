@@ -9,6 +9,7 @@ from imprint.authority.ledger.envelope import OpenedEntry, open_entry
 from imprint.authority.production.export import prove as prove_entry
 from imprint.cli.output import Json, note, note_replayed, show
 from imprint.cli.passphrase import PassphraseFd, PassphraseFile
+from imprint.cli.reconcile import reconcile
 from imprint.cli.workspace_access import deciding, reading, signed_head
 from imprint.encoding import canonical, parse_json_object
 from imprint.errors import FormatError, InputError, LedgerError
@@ -18,6 +19,7 @@ from imprint.storage.files import read_file, write_file
 from imprint.verify_ledger import verify_ledger
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
+app.command()(reconcile)
 
 Index = Annotated[int, typer.Argument(metavar="INDEX", min=0, help="The entry's place in the log, from 0")]
 

@@ -134,7 +134,10 @@ lots: Final = Table(
     _text("state"),
     _text("reconciliation", null=True),
     _text("last_leaf"),
-    CheckConstraint("granted > 0 AND refunded >= 0 AND refunded <= refunds_at_most", name="grant"),
+    # Only a lot whose places were withdrawn has none: it may have given values to boards that nobody knows.
+    CheckConstraint(
+        "(granted > 0 OR granted = 0 AND allotted > 0) AND refunded >= 0 AND refunded <= refunds_at_most", name="grant"
+    ),
     # A place is given back for a unit that is scrapped, and once.
     CheckConstraint("refunded <= scrapped", name="refunded"),
     CheckConstraint("in_work >= 0 AND shipped >= 0 AND scrapped >= 0 AND quarantined >= 0", name="counts"),

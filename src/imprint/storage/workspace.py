@@ -10,8 +10,10 @@
     ledger/               vkey, checkpoint, tiles and entry bundles: what the public may read
     station/              the journals of the stations that run here
     known-checkpoint      only in one that was restored: a checkpoint that was known then
+    ledger-1/ …           only in one that was reconciled: the ledger as it was under its earlier name
 """
 
+import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +22,11 @@ from typing import Annotated, Any, Final
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from imprint.errors import WorkspaceError
-from imprint.storage.files import read_file
+from imprint.storage.files import read_file, write_file
 
 SETTINGS: Final = "imprint.toml"
+EARLIER: Final = "ledger-[0-9]*"  # folders of a ledger's earlier generations
+_ORIGIN: Final = re.compile(r"^(\s*origin\s*=\s*).*$", re.MULTILINE)
 VERSION: Final = 1
 MAX_SETTINGS: Final = 1 << 16
 _CORRECT: Final = "Correct the file, or restore it from a backup"
@@ -34,7 +38,7 @@ _TEMPLATE: Final = """\
 [workspace]
 version = {version}
 organization = {organization}
-# The ledger's name in checkpoints. It never changes.
+# The ledger's name in checkpoints. It changes only when decisions are lost, by 'imprint ledger reconcile'.
 origin = {origin}
 
 [keys]
@@ -117,6 +121,15 @@ class Workspace:
         """PEM; absent before the first list."""
         return self.folder / "certs" / "crl.pem"
 
+    @property
+    def next_ledger(self) -> Path:
+        """The ledger's next generation, until it takes the place of :attr:`ledger`."""
+        return self.folder / "ledger-next"
+
+    def earlier_ledger(self, generation: int) -> Path:
+        """Where a generation of the ledger lies once it has ended."""
+        return self.folder / f"ledger-{generation}"
+
     def public_key(self, name: str) -> Path:
         """The public half of a key, PEM."""
         return self.folder / "keys" / f"{name}.pub.pem"
@@ -131,6 +144,21 @@ def settings_text(*, organization: str, origin: str) -> bytes:
     keys = "\n".join(f'{name} = "file:keys/{name}.pem"' for name in KEY_NAMES)
     text = _TEMPLATE.format(version=VERSION, organization=_quote(organization), origin=_quote(origin), keys=keys)
     return text.encode()
+
+
+def rename_origin(workspace: Workspace, origin: str) -> None:
+    """Give the ledger another name in the settings, which stay as their owner wrote them but for that. Raises
+    :class:`WorkspaceError` for settings in which it cannot be done, and :class:`imprint.errors.StorageError`."""
+    path = workspace.folder / SETTINGS
+    text = read_file(path, limit=MAX_SETTINGS).decode()
+    renamed = _ORIGIN.sub(lambda found: found[1] + _quote(origin), text, count=1)
+    if tomllib.loads(renamed)["workspace"]["origin"] != origin:
+        raise WorkspaceError(
+            "the ledger's new name could not be written",
+            subject=str(path),
+            next_step=f"Set origin = {_quote(origin)} under [workspace] with an editor; that ends the reconciliation",
+        )
+    write_file(path, renamed.encode())
 
 
 def load_workspace(folder: Path) -> Workspace:

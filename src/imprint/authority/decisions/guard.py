@@ -59,7 +59,7 @@ def _refuse_another_history(store: Reading, checkpoint: Checkpoint) -> None:
 
 
 _NEXT_OF_OLDER = (
-    "Nothing was issued. Find the newer database, and put it back or restore its backup: "
-    "there is no way yet to go on without what is missing. Reading and verifying still work"
+    "Nothing was issued. Find the newer database, and put it back or restore its backup. If it is lost for good, say "
+    "what was lost: 'imprint ledger reconcile'. Reading and verifying still work"
 )
 _NEXT = "Nothing was issued. Put the newest copy back, then run 'imprint ledger verify'"

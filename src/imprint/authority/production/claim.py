@@ -239,7 +239,7 @@ def _allot(store: Reading, lot: PinnedLot, request: ClaimUnit) -> dict[str, Any]
             f"serial {serial} was given to another unit",
             next_step="Two boards with one label: keep both aside",
         )
-    kinds = {pool.pool: _kind(product.name, pool) for pool in product.pools()}
+    kinds = {pool.pool: value_kind(product.name, pool) for pool in product.pools()}
     given = [{"kind": kinds[name], "value": value} for name, value in values.items()]
     return {"serial": serial, "values": values, "first_time": True, "given": given, "drawn": drawn}
 
@@ -247,8 +247,7 @@ def _allot(store: Reading, lot: PinnedLot, request: ClaimUnit) -> dict[str, Any]
 def _refuse_too_many(lot: PinnedLot) -> None:
     """Values never go back to their pools, so claiming and releasing again and again must come to an end."""
     row = lot.row
-    most = ALLOTMENTS_A_PLACE * (row["granted"] + row["refunded"]) + SPARE_ALLOTMENTS
-    if row["allotted"] >= most:
+    if row["allotted"] >= most_allotted(row["granted"] + row["refunded"]):
         raise Refusal(
             Code.ALLOTTED_OUT,
             f"lot {row['lot']} has given values to {row['allotted']} boards, for {row['granted']} places",
@@ -256,10 +255,15 @@ def _refuse_too_many(lot: PinnedLot) -> None:
         )
 
 
+def most_allotted(places: int) -> int:
+    """To how many boards a lot of so many places gives values."""
+    return ALLOTMENTS_A_PLACE * places + SPARE_ALLOTMENTS
+
+
 def _free_index(store: Reading, product: str, pool: Pool, start: int) -> int:
     """The next index whose value was not given elsewhere: another product's labels may look like ours."""
     for index in range(start, min(pool.size, start + MOST_SKIPPED)):
-        if store.get("given_values", kind=_kind(product, pool), value=value_at(pool, index)) is None:
+        if store.get("given_values", kind=value_kind(product, pool), value=value_at(pool, index)) is None:
             return index
     raise Refusal(
         Code.POOL_EMPTY,
@@ -268,7 +272,7 @@ def _free_index(store: Reading, product: str, pool: Pool, start: int) -> int:
     )
 
 
-def _kind(product: str, pool: Pool) -> str:
+def value_kind(product: str, pool: Pool) -> str:
     """Addresses and serial numbers are unique everywhere, the values of a list within their product."""
     return pool.kind if pool.kind != "list" else f"{product}/{pool.pool}"
 

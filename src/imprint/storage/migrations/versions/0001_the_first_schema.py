@@ -97,7 +97,10 @@ def upgrade() -> None:
         sa.Column("reconciliation", sa.Text(), nullable=True),
         sa.Column("last_leaf", sa.Text(), nullable=False),
         sa.CheckConstraint("state <> 'closed' OR in_work = 0", name=op.f("ck_lots_closed")),
-        sa.CheckConstraint("granted > 0 AND refunded >= 0 AND refunded <= refunds_at_most", name=op.f("ck_lots_grant")),
+        sa.CheckConstraint(
+            "(granted > 0 OR granted = 0 AND allotted > 0) AND refunded >= 0 AND refunded <= refunds_at_most",
+            name=op.f("ck_lots_grant"),
+        ),
         sa.CheckConstraint(
             "in_work + shipped + scrapped + quarantined <= granted + refunded", name=op.f("ck_lots_within_grant")
         ),

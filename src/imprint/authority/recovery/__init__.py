@@ -1,0 +1,1 @@
+"""Going on after decisions were lost: a workspace that is older than what it had decided."""
