@@ -12,13 +12,15 @@ from imprint.authority.production.catalogue import Catalogue
 from imprint.authority.production.claim import can_prove_itself, claim_again, latest_unit, second_claimant
 from imprint.authority.production.entries import UNIT_CHALLENGED, UNIT_TAKEN_OVER
 from imprint.authority.production.evidence import is_signed, open_statement
+from imprint.authority.production.life_cycle import State
+from imprint.authority.production.revocation import find_revocation
 from imprint.errors import FormatError
 from imprint.protocol.intentions import TakeOverUnit
 from imprint.protocol.refusals import Code
 
 
 class TakeOverRule:
-    """Decides :class:`TakeOverUnit`. Who cannot prove that it has the unit marks it as contested: one is a clone."""
+    """Decides :class:`TakeOverUnit`. A board without the unit's key marks it as contested: one of them is a clone."""
 
     def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
@@ -29,12 +31,11 @@ class TakeOverRule:
         self._catalogue.open_lot(store, request.lot)
         unit = latest_unit(store, request.hardware_id)
         asked = _find_challenge(store, moment, request)
-        if unit is None or asked is None or not _stands(store, unit, asked):
-            raise Refusal(
-                Code.STALE_FENCE,
-                f"hardware ID {request.hardware_id} has moved on since the challenge of claim {request.claim}",
-                next_step="Claim the unit again",
-            )
+        if unit is None or asked is None or unit["epoch"] != asked.private["epoch"]:
+            raise _stale(request)
+        _refuse_clone(moment, store, unit, request)
+        if not _stands(store, unit, asked):
+            raise _stale(request)
         _refuse_unproven(moment, store, unit, request, bytes.fromhex(asked.private["challenge"]))
         if unit["lot"] != request.lot:
             raise Refusal(
@@ -61,22 +62,34 @@ def _find_challenge(store: Reading, moment: Moment, request: TakeOverUnit) -> Op
     return entry
 
 
+def _stale(request: TakeOverUnit) -> Refusal:
+    return Refusal(
+        Code.STALE_FENCE,
+        f"hardware ID {request.hardware_id} has moved on since the challenge of claim {request.claim}",
+        next_step="Claim the unit again",
+    )
+
+
+def _refuse_clone(moment: Moment, store: Reading, unit: Row, request: TakeOverUnit) -> None:
+    """A board that does not have the key is a clone, however far the unit has come meanwhile. A unit in quarantine is
+    not marked: it waits for the officer already; nor is a dead identity, which nobody could take."""
+    live = unit["state"] in (State.CERTIFIED, State.PERMITTED, State.COMPLETE) and find_revocation(store, unit) is None
+    if live and not is_signed(request.statement, request.signature, store.blob(unit["public_key"])):
+        raise second_claimant(unit, ours=unit["station"] == moment.actor)
+
+
 def _stands(store: Reading, unit: Row, asked: OpenedEntry) -> bool:
     """Whether the unit is where it was. Each step that its holder takes with it gives it another challenge."""
-    then = (asked.private["epoch"], asked.private["fence"], asked.private["unit_challenge"])
-    return (unit["epoch"], unit["fence"], unit["challenge"]) == then and can_prove_itself(store, unit)
+    then = (asked.private["fence"], asked.private["unit_challenge"])
+    return (unit["fence"], unit["challenge"]) == then and can_prove_itself(store, unit)
 
 
 def _refuse_unproven(moment: Moment, store: Reading, unit: Row, request: TakeOverUnit, challenge: bytes) -> None:
-    """Another key, or this key under another hardware ID, is a clone. An answer to another challenge is the unit, but
-    nobody knows when and where: refused without a mark."""
-    ours = unit["station"] == moment.actor
-    spki = store.blob(unit["public_key"])
-    if not is_signed(request.statement, request.signature, spki):
-        raise second_claimant(unit, ours=ours)
+    """The key under another hardware ID is a clone, too. An answer to another challenge is the unit's word, but nobody
+    knows when and where it was given: refused without a mark."""
     try:
-        statement = open_statement(request.statement, request.signature, spki, challenge)
+        statement = open_statement(request.statement, request.signature, store.blob(unit["public_key"]), challenge)
     except FormatError as problem:
         raise Refusal(Code.BAD_REQUEST, str(problem)) from None
     if statement.hw.hex() != request.hardware_id:
-        raise second_claimant(unit, ours=ours)
+        raise second_claimant(unit, ours=unit["station"] == moment.actor)

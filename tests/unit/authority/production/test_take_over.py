@@ -195,6 +195,38 @@ def test_a_changed_statement_is_not_the_units(factory: Factory) -> None:
         other.must(replace(honest, statement=replace(unit.statement, debug=0).encode()))
 
 
+@pytest.mark.parametrize("meanwhile", ["permitted", "complete", "quarantined", "revoked"])
+def test_a_clone_is_found_out_however_far_the_unit_has_come(factory: Factory, meanwhile: str) -> None:
+    """But for units that wait for an officer already, and dead identities: as when they are claimed."""
+    holder, other, unit = factory.bench(), factory.bench("bench-2"), new_unit()
+    holder.to("certified", unit)
+    intention = proof(other, new_unit(hardware_id=unit.hardware_id), *other.challenge(unit))
+    challenge = holder.permit(unit).challenge
+    if meanwhile == "complete":
+        holder.complete(unit, challenge)
+    if meanwhile == "quarantined":
+        holder.quarantine(unit)
+    if meanwhile == "revoked":
+        factory.platform.command(RevokeUnit(serial="SN-0001", reason=Reason.KEY_COMPROMISE, note="read out"))
+    found = {"permitted": Code.ALREADY_CLAIMED, "complete": Code.ALREADY_COMPLETE}.get(meanwhile, Code.STALE_FENCE)
+    with factory.refuses(found):
+        other.must(intention)
+    assert factory.unit(unit)["contested"] == (found is not Code.STALE_FENCE)
+
+
+def test_a_challenge_of_an_earlier_epoch_is_void(factory: Factory) -> None:
+    holder, other, unit = factory.bench(), factory.bench("bench-2"), new_unit()
+    holder.to("certified", unit)
+    clone = new_unit(hardware_id=unit.hardware_id)
+    claim, challenge = other.challenge(unit)
+    holder.complete(unit, holder.permit(unit).challenge)
+    factory.platform.command(ReworkUnit(serial="SN-0001", reason="antenna"))
+    for board in (unit, clone):
+        with factory.refuses(Code.STALE_FENCE):
+            other.must(proof(other, board, claim, challenge))
+    assert factory.unit(unit)["contested"] == 0
+
+
 def test_a_signed_statement_that_does_not_parse_is_refused_without_a_mark(factory: Factory) -> None:
     factory.bench().to("certified", unit := new_unit())
     other = factory.bench("bench-2")
