@@ -221,9 +221,16 @@ def test_a_challenge_of_an_earlier_epoch_is_void(factory: Factory) -> None:
     claim, challenge = other.challenge(unit)
     holder.complete(unit, holder.permit(unit).challenge)
     factory.platform.command(ReworkUnit(serial="SN-0001", reason="antenna"))
-    for board in (unit, clone):
+    late = [proof(other, board, claim, challenge) for board in (unit, clone)]
+    for intention in late:
         with factory.refuses(Code.STALE_FENCE):
-            other.must(proof(other, board, claim, challenge))
+            other.must(intention)
+    fence = holder.claim(unit, run="again").fence
+    unit.key = new_unit().key
+    holder.certify(unit, fence)
+    for intention in late:  # no clone: the key was the right one then
+        with factory.refuses(Code.STALE_FENCE):
+            other.must(intention)
     assert factory.unit(unit)["contested"] == 0
 
 
@@ -322,11 +329,21 @@ def test_a_challenge_belongs_to_its_station_and_its_unit(factory: Factory) -> No
     assert isinstance(answer.result, Claimed)
     no_challenge = replace(proof(other, unit, claim, challenge), claim="a claim")
     nobody = replace(of_neighbour, hardware_id="00" * 8)
-    for bench, intention in [(third, stolen), *((other, one) for one in (of_neighbour, unknown, no_challenge, nobody))]:
+    not_a_clone = proof(other, new_unit(hardware_id=neighbour.hardware_id), claim, challenge)
+    asked_by_other = (of_neighbour, unknown, no_challenge, nobody, not_a_clone)
+    for bench, intention in [(third, stolen), *((other, one) for one in asked_by_other)]:
         with factory.refuses(Code.STALE_FENCE):
             bench.must(intention)
     assert [factory.unit(one)["contested"] for one in (unit, neighbour)] == [0, 0]
     other.must(proof(other, unit, claim, challenge))
+
+
+def test_a_claim_that_gave_a_place_has_given_no_challenge(factory: Factory) -> None:
+    bench, unit = factory.bench(), new_unit()
+    bench.ask_as("place", bench.claiming(unit))
+    challenge = bench.certify(unit).challenge
+    with factory.refuses(Code.STALE_FENCE):
+        bench.must(proof(bench, unit, "place", challenge))
 
 
 def test_a_revoked_unit_gets_no_challenge(factory: Factory) -> None:
