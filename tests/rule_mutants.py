@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -12,16 +11,15 @@ from imprint import assemble
 from imprint.authority.decisions import kernel as kernel_module
 from imprint.authority.decisions.changes import Change, Row, Update
 from imprint.authority.decisions.kernel import Ask, Committed, Kernel
-from imprint.authority.decisions.outcome import Moment
+from imprint.authority.decisions.outcome import Moment, Outcome
 from imprint.authority.decisions.transaction import Reading, Transaction
 from imprint.authority.ledger.envelope import OpenedEntry
-from imprint.authority.production import certify, claim, complete, permit
+from imprint.authority.production import certify, claim, complete, permit, take_over
 from imprint.authority.production.catalogue import Catalogue
-from imprint.authority.production.claim import latest_unit
-from imprint.authority.production.entries import CHANGES, UNIT_RECLAIMED
+from imprint.authority.production.claim import can_prove_itself, claim_again, latest_unit
+from imprint.authority.production.entries import CHANGES, UNIT_RECLAIMED, UNIT_TAKEN_OVER
 from imprint.authority.production.held_unit import HeldUnit, Request, hold
 from imprint.authority.production.life_cycle import Move
-from imprint.errors import StorageError
 from imprint.storage.database import SqlReading
 from soft_factory import LOT
 
@@ -52,6 +50,32 @@ def without_actor(patch: pytest.MonkeyPatch) -> None:
         return next(iter(store.find(table, request_id=key["request_id"])), None)
 
     patch.setattr(SqlReading, "get", get_of_anyone)
+
+
+def believing_claimants(patch: pytest.MonkeyPatch) -> None:
+    """Whoever answers a challenge has the unit, whatever the answer is."""
+    patch.setattr(take_over, "_refuse_clone", lambda *_: None)
+    patch.setattr(take_over, "_refuse_unproven", lambda *_: None)
+
+
+def challenges_for_ever(patch: pytest.MonkeyPatch) -> None:
+    """A proof is good at any time."""
+    patch.setattr(take_over, "_stands", lambda store, unit, asked: can_prove_itself(store, unit))
+
+
+def taking_over_at_the_same_fence(patch: pytest.MonkeyPatch) -> None:
+    """The new station goes on with the number of the dead one."""
+
+    def claim_at_the_same_fence(moment: Moment, unit: Row, *rest: Any) -> Outcome:
+        return claim_again(moment, {**unit, "fence": unit["fence"] - 1}, *rest)
+
+    def taken_over(entry: OpenedEntry) -> list[Change]:
+        (change,) = CHANGES[UNIT_TAKEN_OVER](entry)
+        assert isinstance(change, Update)
+        return [replace(change, expect={})]
+
+    patch.setattr(take_over, "claim_again", claim_at_the_same_fence)
+    patch.setitem(assemble.CHANGES, UNIT_TAKEN_OVER, taken_over)
 
 
 def counting_retries(patch: pytest.MonkeyPatch) -> None:
@@ -86,11 +110,16 @@ def reply_anyway(patch: pytest.MonkeyPatch) -> None:
     and does not look at how that went."""
 
     def settle(kernel: Kernel, batch: Sequence[tuple[Ask, "Future[Committed]"]]) -> None:
-        decided: list[Committed] = []
-        with suppress(StorageError), kernel._store.writing() as transaction:
-            decided += [kernel._decide(transaction, ask) for ask, _ in batch]
-        for (_, future), committed in zip(batch, decided, strict=True):
-            future.set_result(committed)
+        for ask, future in batch:
+            decided: list[Committed] = []
+            try:
+                with kernel._store.writing() as transaction:
+                    decided.append(kernel._decide(transaction, ask))
+            except Exception as problem:  # a rule's own, too: who asks must not wait for ever
+                if not decided:
+                    future.set_exception(problem)
+            for committed in decided:
+                future.set_result(committed)
 
     patch.setattr(Kernel, "_settle", settle)
 
@@ -105,6 +134,9 @@ class RuleMutant:
 
 RULE_MUTANTS: Final[Mapping[str, RuleMutant]] = {
     "no fence": RuleMutant(without_fence, "is held by|asked with fence"),
+    "a take-over without a proof": RuleMutant(believing_claimants, "has not proven that it is there"),
+    "a challenge for ever": RuleMutant(challenges_for_ever, "has moved on since the challenge"),
+    "a take-over at the same fence": RuleMutant(taking_over_at_the_same_fence, "fence . after ."),
     "no actor in request IDs": RuleMutant(without_actor, "answered with the entry of"),
     "a retry is counted": RuleMutant(counting_retries, "counts . in_work|within_grant"),
     "leases for ever": RuleMutant(leases_for_ever, "should have come back"),

@@ -16,9 +16,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import cbor2
 from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from cryptography.hazmat.primitives.serialization import load_der_public_key, load_pem_public_key
 
 OWNER = "owner"
 IN_WORK = ("claimed", "certified", "permitted")
@@ -37,6 +40,7 @@ STEPS: dict[str, tuple[tuple[str, ...], str | None]] = {
 }
 NOT_OF_UNITS = ("product.added", "release.added", "lot.created", "lot.closed", "crl.signed", "ledger.reconciled")
 _RECEIPT_CONTEXT = b"imprint/receipt/v1\x00"
+_STATEMENT_CONTEXT = b"imprint/unit-statement/v1\x00"
 _LEAF = b"\x00"  # RFC 6962 section 2.1
 
 
@@ -61,6 +65,7 @@ class Unit:
     fence: int
     lease_until: str
     serial: str
+    challenge: str
     contested: bool = False
     public_key: str | None = None
     certificate: str | None = None
@@ -71,6 +76,7 @@ class Story:
     """What the entries add up to, and what is wrong with them."""
 
     granted: dict[str, int]
+    keys: dict[str, bytes]  # public keys of units by their SHA-256
     bodies: dict[tuple[str, str], list[bytes]]  # by actor and request ID, in the order of their arrival
     units: dict[tuple[str, int], Unit] = field(default_factory=dict)
     requests: dict[tuple[str, str], str] = field(default_factory=dict)  # actor and ID -> SHA-256 of the body
@@ -104,7 +110,8 @@ def broken_rules(workspace: Path, heard: Sequence[Heard]) -> list[str]:
 
 def _tell(database: sqlite3.Connection, heard: Iterable[Heard]) -> Story:
     granted = {row["lot"]: row["granted"] + row["refunded"] for row in database.execute("SELECT * FROM lots")}
-    story = Story(granted=granted, bodies={})
+    query = "SELECT sha256, data FROM blobs WHERE sha256 IN (SELECT public_key FROM public_keys)"
+    story = Story(granted=granted, keys=dict(map(tuple, database.execute(query))), bodies={})
     for one in heard:
         story.bodies.setdefault((one.actor, one.request), []).append(one.body)
     for row in database.execute("SELECT seq, leaf, data, opening FROM entries ORDER BY seq"):
@@ -128,7 +135,9 @@ def _take(story: Story, entry: dict[str, Any]) -> None:
         story.expect(known not in (None, private["body"]), f"{name}: there is no other body of {private['id']}")
     elif kind == "request.refused":
         _refused(story, entry, name)
-    elif kind in ("unit.claimed", "unit.reclaimed"):
+    elif kind == "unit.challenged":
+        _challenged(story, entry, name)
+    elif kind in ("unit.claimed", "unit.reclaimed", "unit.taken-over"):
         _claimed(story, entry, name)
     elif kind in STEPS:
         _step(story, entry, name)
@@ -155,18 +164,62 @@ def _refused(story: Story, entry: dict[str, Any], name: str) -> None:
         story.expect(not over, f"{name}: the places of {over} should have come back")
 
 
+def _challenged(story: Story, entry: dict[str, Any], name: str) -> None:
+    """Only for a unit that has a key by which it can be known, and nothing happens to it."""
+    private = entry["private"]
+    unit = story.units[private["hardware_id"], private["epoch"]]
+    provable = unit.state in ("certified", "permitted") and not unit.contested
+    story.expect(provable, f"{name}: {unit.serial} is {unit.state}")
+    ours = (unit.holder, unit.run) == (entry["actor"], private["run"])
+    story.expect(not ours, f"{name}: {unit.serial} is held by this run")
+    story.expect(private["challenge"] != unit.challenge, f"{name}: the challenge is that of the holder")
+
+
+def _proven(story: Story, entry: dict[str, Any], name: str) -> None:
+    """The unit itself answers the challenge that this station was given, with nothing in between."""
+    private = entry["private"]
+    unit, asked = story.units[private["hardware_id"], private["epoch"]], story.leaves[private["challenged_leaf"]]
+    given = asked["private"]
+    story.expect(asked["type"] == "unit.challenged", f"{name}: the challenge is from an entry {asked['type']}")
+    whose = (asked["actor"], given["hardware_id"], given["epoch"], given["run"])
+    mine = (entry["actor"], *(private[field] for field in ("hardware_id", "epoch", "run")))
+    story.expect(whose == mine, f"{name}: the challenge was for {whose}")
+    since = (given["fence"], given["unit_challenge"]) == (unit.fence, unit.challenge)
+    story.expect(since, f"{name}: {unit.serial} has moved on since the challenge")
+    try:
+        signed = _STATEMENT_CONTEXT + bytes.fromhex(private["statement"])
+        _verify(story.keys[str(unit.public_key)], bytes.fromhex(private["signature"]), signed)
+        said = cbor2.loads(bytes.fromhex(private["statement"]))
+        answers = (said["hw"].hex(), said["nonce"].hex()) == (private["hardware_id"], given["challenge"])
+    except InvalidSignature:
+        answers = False
+    story.expect(answers, f"{name}: {unit.serial} has not proven that it is there")
+
+
+def _verify(spki: bytes, signature: bytes, data: bytes) -> None:
+    key = load_der_public_key(spki)
+    if isinstance(key, Ed25519PublicKey):
+        key.verify(signature, data)
+    else:
+        assert isinstance(key, ec.EllipticCurvePublicKey)
+        key.verify(signature, data, ec.ECDSA(hashes.SHA256()))
+
+
 def _claimed(story: Story, entry: dict[str, Any], name: str) -> None:
     private, key = entry["private"], (entry["private"]["hardware_id"], entry["private"]["epoch"])
     unit = story.units.get(key)
     fence = unit.fence if unit else 0
     story.expect(private["fence"] == fence + 1, f"{name}: fence {private['fence']} after {fence}")
-    if entry["type"] == "unit.reclaimed":
+    if entry["type"] != "unit.claimed":
         assert unit is not None
         ours = unit.run == "" or (unit.holder, unit.run) == (entry["actor"], private["run"])
-        story.expect(ours, f"{name}: {unit.serial} is held by {unit.holder} in {unit.run}")
+        if entry["type"] == "unit.taken-over":
+            _proven(story, entry, name)
+        else:
+            story.expect(ours, f"{name}: {unit.serial} is held by {unit.holder} in {unit.run}")
         story.expect(unit.state in IN_WORK and not unit.contested, f"{name}: {unit.serial} is {unit.state}")
         unit.holder, unit.run, unit.fence = entry["actor"], private["run"], private["fence"]
-        unit.lease_until = private["lease_until"]
+        unit.lease_until, unit.challenge = private["lease_until"], private["challenge"]
         return
     before = None if unit is None else unit.state
     story.expect(before == private["before"] and before in (None, "released"), f"{name}: the unit is {before}")
@@ -175,7 +228,7 @@ def _claimed(story: Story, entry: dict[str, Any], name: str) -> None:
     story.expect(not twins, f"{name}: the hardware ID lives in {twins}")
     owners = {at[0] for at, other in story.units.items() if other.serial == private["serial"]}
     story.expect(owners <= {key[0]}, f"{name}: serial {private['serial']} belongs to {owners}")
-    fields = {name: private[name] for name in ("lot", "run", "fence", "lease_until", "serial")}
+    fields = {name: private[name] for name in ("lot", "run", "fence", "lease_until", "serial", "challenge")}
     story.units[key] = Unit(state="claimed", holder=entry["actor"], **fields)
 
 
@@ -199,6 +252,7 @@ def _step(story: Story, entry: dict[str, Any], name: str) -> None:
         unit.public_key, unit.certificate = private["public_key"], private["certificate"]
         story.certified[unit.lot] += 1
     unit.state = after or unit.state
+    unit.challenge = private.get("challenge", unit.challenge)
 
 
 def _moved(story: Story, entry: dict[str, Any], name: str) -> None:
@@ -269,8 +323,10 @@ def _rows(database: sqlite3.Connection, story: Story) -> Iterator[str]:
         row = found.get(key)
         if row is None:
             continue
-        have = (row["state"], row["station"], row["fence"], bool(row["contested"]), row["serial"], row["certificate"])
-        told = (unit.state, unit.holder, unit.fence, unit.contested, unit.serial, unit.certificate)
+        names = ("state", "station", "run", "fence", "serial", "certificate", "challenge")
+        have = (bool(row["contested"]), *(row[name] for name in names))
+        held = (unit.holder, unit.run, unit.fence)
+        told = (unit.contested, unit.state, *held, unit.serial, unit.certificate, unit.challenge)
         if have != told or row["live"] != (unit.state in LIVE):
             yield f"unit {unit.serial} is {have} (live {row['live']}) where the entries say {told}"
     for row in database.execute("SELECT * FROM lots"):

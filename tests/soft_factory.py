@@ -37,7 +37,17 @@ from imprint.errors import RefusedError
 from imprint.formats.note import ed25519_key
 from imprint.keys.file import FileSigner
 from imprint.keys.verify import encode_public_pem
-from imprint.protocol.answers import Answer, Certified, Claimed, Completed, Done, Enrolled, Permitted, Refused
+from imprint.protocol.answers import (
+    Answer,
+    Certified,
+    Challenged,
+    Claimed,
+    Completed,
+    Done,
+    Enrolled,
+    Permitted,
+    Refused,
+)
 from imprint.protocol.enrolment import Enrolment
 from imprint.protocol.intentions import (
     Action,
@@ -56,7 +66,7 @@ from imprint.storage.replay import replay
 from imprint.storage.schema import create_database
 from imprint.storage.tile_folder import TileFolder
 from imprint.storage.workspace import KEY_NAMES, settings_text
-from imprint.testing.soft_station import RefusedHere, SoftStation, observations
+from imprint.testing.soft_station import RefusedHere, SoftStation, expect, observations
 from imprint.testing.soft_unit import SoftUnit, new_key
 from imprint.testing.stores import BreakingStore
 
@@ -357,6 +367,23 @@ class Bench:
     def claim(self, unit: SoftUnit, *, run: str = "run", serial: str | None = None) -> Claimed:
         """As :meth:`SoftStation.claim`."""
         return self._run(self.soft.claim(unit, run=run, serial=serial))
+
+    def challenge(self, unit: SoftUnit, *, run: str = "other run") -> tuple[str, bytes]:
+        """Claim a unit that is certified in another run: the claim's request ID, and the challenge that it got."""
+        answer = self.ask_as(claim := f"{self.name}-claim-{next(_numbers)}", self.claiming(unit, run))
+        return claim, expect(Challenged, answer).challenge
+
+    def clone(self, unit: SoftUnit) -> None:
+        """Claim with a board that has the unit's hardware ID and a key of its own: the unit is contested then."""
+        board = new_unit(hardware_id=unit.hardware_id)
+        answer = self.ask_as(claim := f"{self.name}-clone-{next(_numbers)}", self.claiming(board, claim))
+        if isinstance(answer.result, Challenged):
+            answer = self.ask(self.soft.taking_over(board, claim, answer.result.challenge))
+        assert isinstance(answer.result, Refused)
+
+    def take_over(self, unit: SoftUnit, *, run: str = "run") -> Claimed:
+        """As :meth:`SoftStation.take_over`."""
+        return self._run(self.soft.take_over(unit, run=run))
 
     def certify(self, unit: SoftUnit, fence: int = 1) -> Certified:
         """As :meth:`SoftStation.certify`; the unit takes the certificate and the firmware in."""

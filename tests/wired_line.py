@@ -12,7 +12,7 @@ from imprint.assemble import Platform, open_reader
 from imprint.authority.decisions.changes import Row
 from imprint.authority.production.commands import ClearUnit, CreateLot
 from imprint.errors import ImprintError, StorageError
-from imprint.protocol.answers import Answer, Certified, Claimed, Refused
+from imprint.protocol.answers import Answer, Certified, Challenged, Claimed, Refused
 from imprint.protocol.codec import decode_answer, encode_answer, encode_intention
 from imprint.protocol.intentions import Intention, QuarantineUnit, ReleaseUnit
 from imprint.protocol.port import AuthorityPort, LotPackage
@@ -112,7 +112,7 @@ class WiredStation:
         claimed: Claimed | None = None
         certified: Certified | None = None
         try:
-            claimed = await soft.claim(unit, run=asker.run)
+            claimed = await self._claim(unit, soft, asker)
             if fails_after == "claim":
                 raise ImprintError("the self-test fails")
             certified = await soft.certify(unit, claimed.fence)
@@ -128,6 +128,16 @@ class WiredStation:
                 return Status.REFUSED
             return await self._give_back(unit, claimed, asker, keep=certified is not None)
         return Status.COMPLETE
+
+    async def _claim(self, unit: SoftUnit, soft: SoftStation, asker: Asker) -> Claimed:
+        result = await asker.ask("claim", soft.claiming(unit, run=asker.run))
+        if isinstance(result, Challenged):
+            proof = soft.taking_over(unit, asker.request_id("claim"), result.challenge)
+            result = await asker.ask(proof.kind, proof)
+        if not isinstance(result, Claimed):
+            assert isinstance(result, Refused)
+            raise RefusedHere(result)
+        return result
 
     async def _give_back(self, unit: SoftUnit, claimed: Claimed, asker: Asker, *, keep: bool) -> Status:
         kind: type[QuarantineUnit | ReleaseUnit] = QuarantineUnit if keep else ReleaseUnit
@@ -194,10 +204,10 @@ class WiredLine:
         return rows[-1] if rows else None
 
     def clear(self, unit: SoftUnit) -> None:
-        """What an officer does before a unit changes hands: frees one that is contested or has its certificate, and
-        looks again when the store breaks."""
+        """What an officer does before a unit changes hands: frees one that is contested or in quarantine, and looks
+        again when the store breaks. What is certified changes hands by itself."""
         while (row := self.row(unit)) is not None:
-            if not row["contested"] and row["state"] in ("claimed", "released", "complete"):
+            if not row["contested"] and row["state"] != "quarantined":
                 return
             with suppress(StorageError):
                 self.platform.command(ClearUnit(serial=row["serial"], reason="looked at"))

@@ -49,6 +49,7 @@ from imprint.authority.production.permit import PermitRule, QuarantineRule, Rele
 from imprint.authority.production.refund import RefundRule
 from imprint.authority.production.revocation import RevokeRule, ScrapRule
 from imprint.authority.production.rework import ReworkRule
+from imprint.authority.production.take_over import TakeOverRule
 from imprint.authority.recovery import entries as recovery_entries
 from imprint.authority.recovery.generation import request_id
 from imprint.authority.releases import entries as release_entries
@@ -367,6 +368,7 @@ def _rules(reader: Reader, signers: Mapping[str, Signer]) -> dict[type, Rule]:
     boot_key = signers["firmware"].public_key
     rules: dict[type, Any] = {
         intentions.ClaimUnit: ClaimRule(catalogue),
+        intentions.TakeOverUnit: TakeOverRule(catalogue),
         intentions.CertifyKey: CertifyRule(catalogue, ca),
         intentions.PermitStep: PermitRule(catalogue),
         intentions.CompleteUnit: CompleteRule(catalogue, signers["record"], boot_key),

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from imprint.authority.production import evidence
+from imprint.authority.production.commands import ClearUnit
 from imprint.protocol.answers import Answer, Completed, Refused
 from imprint.protocol.codec import decode_intention
 from imprint.protocol.intentions import Intention
@@ -36,7 +37,8 @@ STARVING = {"over the grant", "drained pools"}  # the lot is theirs: a station i
 WANTED = 4  # units of the honest station
 CERTIFIED = 6  # boards that the hostile stations below can take to a certificate
 BOARDS = 14  # more than there are places for
-AT_ONCE = [name for name in TRICKS if name != "swapped labels"]
+# Who comes for another's unit before it is certified marks it, and only an officer ends that.
+AT_ONCE = [name for name in TRICKS if name not in ("swapped labels", "units of others", "clones")]
 NEVER = 1_000_000_000  # a wire on which messages overtake each other, and nothing is lost
 ROUNDS = 200 if LONG else 8
 
@@ -89,8 +91,13 @@ def test_each_is_refused_and_named_and_gets_nothing_beyond_the_grant(factory: Fa
         answers = await TRICKS[name].play(hostile, kit)
         assert broken_rules(factory.folder, yard.heard) == []
         honest.load(first, certified.certificate)
-        permitted = await honest.permit(first, claimed.fence)
-        await honest.complete(first, claimed.fence, permitted.challenge)
+        assert factory.unit(first)["contested"] == (name == "clones"), "nothing else puts it under suspicion"
+        fence = claimed.fence
+        if name == "clones":
+            await asyncio.to_thread(factory.platform.command, ClearUnit(serial=claimed.serial, reason="it has the key"))
+            fence = (await honest.claim(first)).fence
+        permitted = await honest.permit(first, fence)
+        await honest.complete(first, fence, permitted.challenge)
         factory.clock.advance(LEASE + timedelta(seconds=1))
         try:
             await honest.imprint(second, run="second", serial="L-00000002" if scanned else None)

@@ -120,7 +120,7 @@ def test_an_authority_without_a_fence_is_found_out(
     completions, which answer a challenge."""
     without_fence(monkeypatch)
     chosen = [point for point in points() if point.message.startswith("east") and "s into" in point.mishap]
-    chosen = [point for point in chosen if point.passage.arrivals[0] - chosen[0].passage.arrivals[0] < 2]
+    chosen = [point for point in chosen if point.passage.arrivals[0] - chosen[0].passage.arrivals[0] < 4]
     wrong = list(sweep(factory_template, tmp_path, chosen))
     kinds = ("certify", "permit", "release", "quarantine")
     harmful = {kind: [one for one in wrong if f".{kind}'" in one] for kind in kinds}

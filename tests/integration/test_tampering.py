@@ -22,7 +22,6 @@ from imprint.authority.production.commands import ClearUnit, CloseLot, RefundUni
 from imprint.errors import ImprintError, LedgerError
 from imprint.formats.merkle import leaf_hash
 from imprint.formats.tiles import encode_bundle, split_bundle, tile_paths
-from imprint.protocol.refusals import Code
 from imprint.storage.tables import metadata
 from imprint.storage.tile_folder import TileFolder
 from imprint.verify_ledger import verify_ledger
@@ -62,8 +61,8 @@ def fill(factory: Factory) -> None:
     small = factory.bench()
     small.to("quarantined", new_unit())
     small.to("certified", stuck := new_unit())
-    with factory.refuses(Code.ALREADY_CLAIMED):
-        factory.bench("bench-2").claim(stuck)
+    factory.bench("bench-2").take_over(stuck)
+    factory.bench("bench-3").clone(stuck)
     factory.platform.command(ClearUnit(serial=factory.unit(stuck)["serial"], reason="looked at"))
     factory.platform.command(ScrapUnit(serial=factory.unit(stuck)["serial"], reason="burnt"))
     factory.platform.command(RefundUnits(lot=LOT, count=1, reason="in my hand"))

@@ -35,7 +35,7 @@ from imprint.authority.production.commands import (
 from imprint.errors import RefusedError
 from imprint.formats.crl import Reason
 from imprint.formats.mcuboot import parse
-from imprint.protocol.answers import Answer, Certified, Claimed, Permitted, Refused
+from imprint.protocol.answers import Answer, Certified, Challenged, Claimed, Permitted, Refused
 from imprint.protocol.codec import encode_answer
 from imprint.protocol.intentions import Intention, QuarantineUnit, ReleaseUnit
 from imprint.protocol.refusals import Code
@@ -69,6 +69,19 @@ class Model:
         return bool(self.certified_key)
 
 
+@dataclass(frozen=True)
+class Given:
+    """A challenge: to whom, for which unit, and where that was then."""
+
+    station: str
+    run: str
+    number: int
+    epoch: int
+    fence: int
+    last: str
+    challenge: bytes
+
+
 units = st.integers(0, UNITS - 1)
 stations = st.sampled_from(STATIONS)
 fences = st.sampled_from([0, 0, 0, 0, 0, -1, 1])  # off by so much: mostly right
@@ -89,6 +102,7 @@ class Line(RuleBasedStateMachine):
         self.units = [new_unit(hardware_id=bytes([number] * 8)) for number in range(UNITS)]
         self.models = [Model() for _ in range(UNITS)]
         self.key_owners: dict[bytes, int] = {}
+        self.given: dict[str, Given] = {}
         self.answered: list[tuple[str, str, Intention, bytes]] = []
         self.steps = 0
         self.closed = False
@@ -143,9 +157,12 @@ class Line(RuleBasedStateMachine):
         model = self.models[number]
         goes_on = model.state in IN_WORK and not model.contested and model.held_by in ((station, run), ("", ""))
         lease_over = model.state == "claimed" and not model.contested and model.lease_until < self.now
+        provable = model.state in ("certified", "permitted") and not model.contested and not model.revoked
         foreseen: str | None = None
         if self.closed:
             foreseen = Code.LOT_CLOSED
+        elif not goes_on and provable:
+            pass
         elif model.state == "complete" and model.revoked:
             foreseen = Code.REVOKED
         elif model.state in (*IN_WORK, "complete") and not goes_on and not lease_over:
@@ -162,10 +179,38 @@ class Line(RuleBasedStateMachine):
                 foreseen = Code.GRANT_USED_UP
         intention = self.benches[station].claiming(self.units[number], run)
         answer = self.ask(station, intention, foreseen)
+        assert isinstance(answer.result, Challenged) == (not goes_on and provable and not self.closed)
+        if isinstance(answer.result, Challenged):
+            last = self.factory.unit(self.units[number])["challenge"]
+            given = Given(station, run, number, model.epoch, model.fence, last, answer.result.challenge)
+            self.given[f"q{len(self.answered) - 1}"] = given
         if isinstance(answer.result, Claimed):
             if not goes_on:
                 model.state, model.lease_until = "claimed", self.now + LEASE
             model.held_by, model.fence = (station, run), model.fence + 1
+            assert (answer.result.state, answer.result.fence) == (model.state, model.fence)
+
+    @precondition(lambda self: self.given)
+    @rule(data=st.data(), clone=st.booleans())
+    def take_over(self, data: st.DataObject, clone: bool) -> None:
+        claim = data.draw(st.sampled_from(list(self.given)))
+        given = self.given[claim]
+        model, unit = self.models[given.number], self.units[given.number]
+        live = model.state in ("certified", "permitted", "complete") and not model.revoked
+        now = (model.epoch, model.fence, self.factory.unit(unit)["challenge"])
+        foreseen: str | None = None
+        if self.closed:
+            foreseen = Code.LOT_CLOSED
+        elif model.epoch == given.epoch and live and clone:
+            foreseen = Code.ALREADY_COMPLETE if model.state == "complete" else Code.ALREADY_CLAIMED
+            model.contested = True
+        elif now != (given.epoch, given.fence, given.last) or not live or model.contested or model.state == "complete":
+            foreseen = Code.STALE_FENCE
+        board = new_unit(hardware_id=unit.hardware_id) if clone else unit
+        intention = self.benches[given.station].soft.taking_over(board, claim, given.challenge)
+        answer = self.ask(given.station, intention, foreseen)
+        if isinstance(answer.result, Claimed):
+            model.held_by, model.fence = (given.station, given.run), model.fence + 1
             assert (answer.result.state, answer.result.fence) == (model.state, model.fence)
 
     @rule(number=units, station=stations, off=fences, key_of=units)

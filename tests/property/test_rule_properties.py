@@ -8,7 +8,7 @@ import asyncio
 import shutil
 import tempfile
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from hypothesis.stateful import (
 
 from imprint.authority.production.commands import ClearUnit, CloseLot, Command, ExpireClaims, ScrapUnit
 from imprint.errors import ConflictError, KeyStoreError, RefusedError, StorageError
-from imprint.protocol.answers import Certified, Claimed, Permitted
+from imprint.protocol.answers import Certified, Challenged, Claimed, Permitted
 from imprint.protocol.intentions import ClaimUnit, Intention, QuarantineUnit, ReleaseUnit
 from imprint.testing.soft_station import SoftStation
 from imprint.testing.soft_unit import SoftUnit
@@ -45,10 +45,11 @@ MOMENT = timedelta(milliseconds=1)
 
 @dataclass(slots=True)
 class Known:
-    """What a station was told of a unit."""
+    """What a station was told of a unit; ``claims`` are those that it was given a challenge for."""
 
     fence: int = 1
     challenge: bytes = bytes(32)
+    claims: dict[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,7 @@ class Sent:
 units = st.integers(0, UNITS - 1)
 stations = st.sampled_from(STATIONS)
 later = st.sampled_from([False, False, True])
+keys = st.sampled_from([*[None] * UNITS, *range(UNITS)])  # mostly its own
 
 
 class Rules(RuleBasedStateMachine):
@@ -116,6 +118,8 @@ class Rules(RuleBasedStateMachine):
             known.challenge = result.challenge
         if isinstance(result, Claimed):
             known.fence = result.fence
+        if isinstance(result, Challenged):
+            known.claims[sent.request] = result.challenge
         if isinstance(result, Certified):
             station.load(self.units[sent.unit], result.certificate)
 
@@ -125,7 +129,30 @@ class Rules(RuleBasedStateMachine):
     def claim(self, unit: int, name: str, run: str, late: bool) -> None:
         self.send(name, unit, self.stations[name].claiming(self.units[unit], run=run), late)
 
-    @rule(unit=units, name=stations, key_of=st.none() | units, late=later)
+    @rule(unit=units, name=stations, run=st.sampled_from(["a", "b"]), by_clone=later)
+    def begin(self, unit: int, name: str, run: str, by_clone: bool) -> None:
+        """As an honest station begins, with the unit or with its clone."""
+        board = self.board(unit, by_clone)
+        self.claim(unit, name, run, late=False)
+        for claim, challenge in list(self.known[name, unit].claims.items())[-1:]:
+            self.send(name, unit, self.stations[name].taking_over(board, claim, challenge), late=False)
+        self.send(name, unit, self.stations[name].certifying(board, self.fence(name, unit)), late=False)
+
+    @precondition(lambda self: any(known.claims for known in self.known.values()))
+    @rule(data=st.data(), by_clone=later, late=later)
+    def take_over(self, data: st.DataObject, by_clone: bool, late: bool) -> None:
+        """With any challenge that this station was ever given for the unit, or with another's answer."""
+        name, unit = data.draw(st.sampled_from(sorted(key for key, known in self.known.items() if known.claims)))
+        known = self.known[name, unit]
+        claim, challenge = data.draw(st.sampled_from(list(known.claims.items())))
+        answered = data.draw(st.sampled_from([challenge, challenge, known.challenge]))
+        self.send(name, unit, self.stations[name].taking_over(self.board(unit, by_clone), claim, answered), late)
+
+    def board(self, unit: int, by_clone: bool) -> SoftUnit:
+        """What is on the bench."""
+        return new_unit(hardware_id=self.units[unit].hardware_id) if by_clone else self.units[unit]
+
+    @rule(unit=units, name=stations, key_of=keys, late=later)
     def certify(self, unit: int, name: str, key_of: int | None, late: bool) -> None:
         key = self.units[unit if key_of is None else key_of].key
         board = SoftUnit(hardware_id=self.units[unit].hardware_id, key=key)

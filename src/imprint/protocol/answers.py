@@ -17,6 +17,15 @@ class Claimed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Challenged:
+    """The unit is certified, and another claim holds it: have it sign a statement over ``challenge``, and take it over.
+    Nothing has changed yet; whatever happens to the unit makes the challenge void."""
+
+    kind: Literal["challenged"] = "challenged"
+    challenge: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Certified:
     """The identity (DER) and its chain, leaf's issuer first, and a fresh challenge."""
 
@@ -71,7 +80,7 @@ class Refused:
     next_step: str
 
 
-Result = Claimed | Certified | Permitted | Completed | Done | Enrolled | Refused
+Result = Claimed | Challenged | Certified | Permitted | Completed | Done | Enrolled | Refused
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,10 +19,10 @@ T = TypeVar("T")
 _CONFIG: Final = ConfigDict(extra="forbid", ser_json_bytes="base64", val_json_bytes="base64")
 _MESSAGES: Final = (
     *(evidence.Observation, evidence.Measurement),
-    *(intentions.ClaimUnit, intentions.CertifyKey, intentions.PermitStep, intentions.CompleteUnit),
-    *(intentions.ReleaseUnit, intentions.QuarantineUnit),
-    *(answers.Claimed, answers.Certified, answers.Permitted, answers.Completed, answers.Done, answers.Refused),
-    *(answers.Enrolled, answers.Receipt, answers.Answer),
+    *(intentions.ClaimUnit, intentions.TakeOverUnit, intentions.CertifyKey, intentions.PermitStep),
+    *(intentions.CompleteUnit, intentions.ReleaseUnit, intentions.QuarantineUnit),
+    *(answers.Claimed, answers.Challenged, answers.Certified, answers.Permitted, answers.Completed, answers.Done),
+    *(answers.Refused, answers.Enrolled, answers.Receipt, answers.Answer),
     *(enrolment.Enrolment, port.LotPackage),
 )
 for _message in _MESSAGES:

@@ -45,7 +45,8 @@ class ClaimUnit:
     """I have this unit on my bench: give it a place in the lot.
 
     ``run`` names the attempt: the same run may claim again after a crash; another run of the same hardware ID is a
-    second claimant. ``scanned_serial`` is the label, for products whose serial numbers are scanned.
+    second claimant. One whose unit is certified and in work is given a challenge (:class:`TakeOverUnit`).
+    ``scanned_serial`` is the label, for products whose serial numbers are scanned.
     """
 
     kind: Literal["claim"] = "claim"
@@ -53,6 +54,22 @@ class ClaimUnit:
     run: Value
     hardware_id: Word  # lower-case hexadecimal
     scanned_serial: Value | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakeOverUnit:
+    """The unit that was certified elsewhere is on my bench, as it says itself: let me go on with it.
+
+    ``claim`` is the ID of this station's claim that was answered with a challenge. ``statement`` and ``signature`` are
+    the unit's own, over that challenge; both are empty when the board refused to make one.
+    """
+
+    kind: Literal["take-over"] = "take-over"
+    lot: Word
+    hardware_id: Word
+    claim: Value
+    statement: Der
+    signature: Der
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,4 +137,4 @@ class QuarantineUnit:
     reason: Reason
 
 
-Intention = ClaimUnit | CertifyKey | PermitStep | CompleteUnit | ReleaseUnit | QuarantineUnit
+Intention = ClaimUnit | TakeOverUnit | CertifyKey | PermitStep | CompleteUnit | ReleaseUnit | QuarantineUnit

@@ -12,7 +12,7 @@ class Code(StrEnum):
     GRANT_USED_UP = "grant-used-up"
     REFUNDS_USED_UP = "refunds-used-up"  # the lot's cap on refunds is reached
     NOT_SCRAPPED = "not-scrapped"  # a refund is for a unit that is scrapped, once
-    ALREADY_CLAIMED = "already-claimed"  # a second claimant of a live hardware ID; the first is now contested
+    ALREADY_CLAIMED = "already-claimed"  # a second claimant that cannot prove itself; the first is now contested
     ALREADY_COMPLETE = "already-complete"  # this hardware ID has shipped; it is now contested
     NOT_CLAIMED = "not-claimed"
     STALE_FENCE = "stale-fence"

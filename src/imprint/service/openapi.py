@@ -20,6 +20,7 @@ DESCRIPTION: Final = (
 _REF: Final = "#/components/schemas/{model}"
 INTENTIONS: Final[dict[str, TypeAdapter[Any]]] = {
     "claim": TypeAdapter(intentions.ClaimUnit),
+    "take-over": TypeAdapter(intentions.TakeOverUnit),
     "certify": TypeAdapter(intentions.CertifyKey),
     "permit": TypeAdapter(intentions.PermitStep),
     "complete": TypeAdapter(intentions.CompleteUnit),

@@ -16,6 +16,7 @@ PERMISSIONS: Final[Mapping[str, frozenset[Role]]] = MappingProxyType(
     {
         # what a station asks for the unit on its bench
         "claim": _STATIONS,
+        "take-over": _STATIONS,
         "certify": _STATIONS,
         "permit": _STATIONS,
         "complete": _STATIONS,

@@ -42,16 +42,20 @@ class Asker:
         self._report: Final = report
         self._sleep: Final = sleep
 
+    def request_id(self, step: str) -> str:
+        """Under which this run asks at this step."""
+        return f"{self.run}.{step}"
+
     def has_asked(self, step: str) -> bool:
         """Whether this run has asked at this step, perhaps before a crash."""
-        return self._request_id(step) in self._journal.history.open_run(self.run).asked
+        return self.request_id(step) in self._journal.history.open_run(self.run).asked
 
     async def ask(self, step: str, intention: Intention) -> Result:
         """The authority's result, which may be a refusal. A step asks once in a run; when it has asked before,
         ``intention`` is not looked at. An authority that is away is waited for, for as long as it takes: a unit in the
         middle of its run must not be given up for a network. Raises :class:`StorageError` when it is there and cannot
         answer, and :class:`imprint.errors.AccessError` when this station may not ask."""
-        request = self._request_id(step)
+        request = self.request_id(step)
         known = self._journal.history.open_run(self.run)
         if request in known.answered:
             return decode_answer(known.answered[request].encode()).result
@@ -105,6 +109,3 @@ class Asker:
                     ) from problem
                 await self._sleep(pause_s)
         raise AssertionError("the last attempt returns or raises")
-
-    def _request_id(self, step: str) -> str:
-        return f"{self.run}.{step}"

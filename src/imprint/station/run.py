@@ -65,9 +65,10 @@ class Run:
             self._observed.update({(one.claim, one.grade): one for one in step.observed})
             self._measured.update({(one.step, one.name): one for one in step.measured})
 
-    async def ask(self, intention: Intention) -> Result:
-        """Ask the authority on behalf of the step at work. Raises :class:`RefusedError` for a refusal."""
-        result = await self.asker.ask(self.step, intention)
+    async def ask(self, intention: Intention, *, step: str = "") -> Result:
+        """Ask the authority on behalf of the step at work; ``step`` names a second question of the same step. Raises
+        :class:`RefusedError` for a refusal."""
+        result = await self.asker.ask(step or self.step, intention)
         self._learn(result)
         if isinstance(result, Refused):
             raise RefusedError(result.message, code=result.code, subject=self.hardware_id, next_step=result.next_step)

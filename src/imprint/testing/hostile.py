@@ -6,13 +6,13 @@ once. What a trick gets away with is graded for what it is: the word of that sta
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import count
+from itertools import count, product
 from types import MappingProxyType
 from typing import Final
 
 from imprint.encoding import sha256
 from imprint.formats.provisioning_group import DebugLevel
-from imprint.protocol.answers import Answer, Claimed, Refused
+from imprint.protocol.answers import Answer, Challenged, Claimed, Refused
 from imprint.protocol.evidence import Grade
 from imprint.protocol.intentions import Intention, ReleaseUnit
 from imprint.protocol.refusals import Code
@@ -163,6 +163,32 @@ async def drain_the_pools(station: SoftStation, kit: Kit) -> list[Answer]:
     raise AssertionError("a refusal ends it")
 
 
+async def come_for_units_of_others(station: SoftStation, kit: Kit) -> list[Answer]:
+    """Claims what others have certified, again and again, and answers the challenges with all that it could overhear:
+    statements for other challenges, claims of others."""
+    answers = []
+    known = {intention.hardware_id for _, intention in kit.overheard}
+    for hardware_id, number in product(sorted(known), range(FLOOD)):
+        unit = SoftUnit(hardware_id=bytes.fromhex(hardware_id), key=new_key(station.package.key_algorithm))
+        answers.append(await station.ask(station.claiming(unit, run=f"run {number}")))
+    for claim, intention in kit.overheard:
+        unit = SoftUnit(hardware_id=bytes.fromhex(intention.hardware_id))
+        answers.append(await station.ask(station.taking_over(unit, claim, bytes(32))))
+    return answers
+
+
+async def pass_a_clone_off(station: SoftStation, kit: Kit) -> list[Answer]:
+    """Claims what others have certified, with boards that have the hardware IDs and keys of their own."""
+    answers = []
+    for hardware_id in sorted({intention.hardware_id for _, intention in kit.overheard}):
+        clone = SoftUnit(hardware_id=bytes.fromhex(hardware_id), key=new_key(station.package.key_algorithm))
+        claim = f"{kit.name} {hardware_id}"
+        answers.append(asked := await station.port.ask(claim, station.claiming(clone, run="clone")))
+        challenge = asked.result.challenge if isinstance(asked.result, Challenged) else bytes(32)
+        answers.append(await station.ask(station.taking_over(clone, claim, challenge)))
+    return answers
+
+
 async def squat(station: SoftStation, kit: Kit) -> list[Answer]:
     """Claims every place and never goes on."""
     answers = []
@@ -192,6 +218,8 @@ TRICKS: Final[Mapping[str, Trick]] = MappingProxyType(
         "a flood of bodies": _trick(flood_with_bodies, Code.REQUEST_CONFLICT),
         "a flood of claims": _trick(flood_with_claims, Code.ALREADY_CLAIMED),
         "drained pools": _trick(drain_the_pools, Code.ALLOTTED_OUT),
+        "units of others": _trick(come_for_units_of_others, Code.STALE_FENCE),
+        "clones": _trick(pass_a_clone_off, Code.ALREADY_CLAIMED),
         "squatted places": _trick(squat, Code.GRANT_USED_UP),
     }
 )

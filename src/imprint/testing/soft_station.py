@@ -4,9 +4,18 @@ from itertools import count
 from typing import TypeVar
 
 from imprint.formats.mcuboot import parse
-from imprint.protocol.answers import Answer, Certified, Claimed, Completed, Permitted, Refused, Result
+from imprint.protocol.answers import Answer, Certified, Challenged, Claimed, Completed, Permitted, Refused, Result
 from imprint.protocol.evidence import Grade, Observation
-from imprint.protocol.intentions import Action, CertifyKey, ClaimUnit, CompleteUnit, Intention, KeyOrigin, PermitStep
+from imprint.protocol.intentions import (
+    Action,
+    CertifyKey,
+    ClaimUnit,
+    CompleteUnit,
+    Intention,
+    KeyOrigin,
+    PermitStep,
+    TakeOverUnit,
+)
 from imprint.protocol.port import AuthorityPort, LotPackage
 from imprint.testing.soft_unit import SoftUnit
 
@@ -39,6 +48,12 @@ class SoftStation:
         """Claim; raises :class:`RefusedHere`."""
         return expect(Claimed, await self.ask(self.claiming(unit, run=run, serial=serial)))
 
+    async def take_over(self, unit: SoftUnit, *, run: str = "run") -> Claimed:
+        """Claim a unit that is certified elsewhere, and have it prove itself."""
+        claim = f"{self._prefix}-{next(self._ids)}"
+        challenged = expect(Challenged, await self.port.ask(claim, self.claiming(unit, run=run)))
+        return expect(Claimed, await self.ask(self.taking_over(unit, claim, challenged.challenge)))
+
     async def certify(self, unit: SoftUnit, fence: int) -> Certified:
         """Certify the unit's key."""
         return expect(Certified, await self.ask(self.certifying(unit, fence)))
@@ -63,6 +78,14 @@ class SoftStation:
         """The intention to claim."""
         hardware_id = unit.hardware_id.hex()
         return ClaimUnit(lot=self.package.lot, run=run, hardware_id=hardware_id, scanned_serial=serial)
+
+    def taking_over(self, unit: SoftUnit, claim: str, challenge: bytes) -> TakeOverUnit:
+        """The intention to take over, with the unit's statement over the challenge of this claim."""
+        statement, signature = unit.prove(challenge)
+        hardware_id = unit.hardware_id.hex()
+        return TakeOverUnit(
+            lot=self.package.lot, hardware_id=hardware_id, claim=claim, statement=statement, signature=signature
+        )
 
     def certifying(self, unit: SoftUnit, fence: int) -> CertifyKey:
         """The intention to certify the unit's key."""

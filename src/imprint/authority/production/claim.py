@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -9,7 +10,7 @@ from imprint.authority.decisions.changes import Row
 from imprint.authority.decisions.outcome import Event, Moment, Outcome, Refusal
 from imprint.authority.decisions.transaction import Reading
 from imprint.authority.production.catalogue import Catalogue, PinnedLot
-from imprint.authority.production.entries import UNIT_CLAIMED, UNIT_EXPIRED, UNIT_RECLAIMED
+from imprint.authority.production.entries import UNIT_CHALLENGED, UNIT_CLAIMED, UNIT_EXPIRED, UNIT_RECLAIMED
 from imprint.authority.production.life_cycle import LIVE, Move, State, next_state
 from imprint.authority.production.pools import Pool, value_at
 from imprint.authority.production.revocation import find_revocation
@@ -17,7 +18,7 @@ from imprint.clock import to_text
 from imprint.encoding import from_hex
 from imprint.errors import FormatError, InputError
 from imprint.formats.x509 import certificate_number, parse_serial
-from imprint.protocol.answers import Claimed
+from imprint.protocol.answers import Challenged, Claimed
 from imprint.protocol.intentions import ClaimUnit
 from imprint.protocol.refusals import Code
 
@@ -30,7 +31,8 @@ MOST_SKIPPED = 10_000
 
 
 class ClaimRule:
-    """Decides :class:`ClaimUnit`. One live claim for a hardware ID; a second claimant marks the first contested."""
+    """Decides :class:`ClaimUnit`. One live claim for a hardware ID; a second claimant marks the first contested, but
+    where the unit can prove itself: there it gets a challenge."""
 
     def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
@@ -44,7 +46,9 @@ class ClaimRule:
         frees_a_place = False
         if unit is not None:
             if _may_go_on(unit, moment, request):
-                return _claim_again(moment, request, unit)
+                return claim_again(moment, unit, request.run, UNIT_RECLAIMED)
+            if can_prove_itself(store, unit):
+                return _challenge(moment, request, unit)
             if _lease_is_over(unit, moment):
                 expired = (expire(unit),)
                 frees_a_place = unit["lot"] == request.lot
@@ -99,6 +103,15 @@ def _may_go_on(unit: Row, moment: Moment, request: ClaimUnit) -> bool:
     )
 
 
+def can_prove_itself(store: Reading, unit: Row) -> bool:
+    """In work with a certified key, and nothing is wrong with it: what has this key is the unit, wherever it is."""
+    return (
+        unit["state"] in (State.CERTIFIED, State.PERMITTED)
+        and not unit["contested"]
+        and find_revocation(store, unit) is None
+    )
+
+
 def _refuse_revoked(store: Reading, unit: Row) -> None:
     """A shipped unit whose identity is dead has nothing left that a clone could take: nobody is marked."""
     if unit["state"] == State.COMPLETE and find_revocation(store, unit) is not None:
@@ -118,7 +131,7 @@ def contested_fields(unit: Row) -> dict[str, Any]:
     return {name: unit[name] for name in ("hardware_id", "epoch", "lot")}
 
 
-def _second_claimant(unit: Row, *, ours: bool) -> Refusal:
+def second_claimant(unit: Row, *, ours: bool) -> Refusal:
     """The clone may have come first, so the first claimant is marked as well. Only ``ours`` is described."""
     complete = unit["state"] == State.COMPLETE
     name = f"unit {unit['serial']} of lot {unit['lot']} ({unit['state']})" if ours else "in use elsewhere"
@@ -134,7 +147,7 @@ def _second_claimant(unit: Row, *, ours: bool) -> Refusal:
 def _refuse_unless_free(unit: Row, moment: Moment) -> None:
     state = State(unit["state"])
     if state in LIVE and state is not State.QUARANTINED:
-        raise _second_claimant(unit, ours=unit["station"] == moment.actor)
+        raise second_claimant(unit, ours=unit["station"] == moment.actor)
     if unit["contested"]:
         raise Refusal(
             Code.CONTESTED,
@@ -151,14 +164,29 @@ def expire(unit: Row) -> Event:
     return Event(UNIT_EXPIRED, {**{name: unit[name] for name in names}, "before": State.CLAIMED.value})
 
 
-def _claim_again(moment: Moment, request: ClaimUnit, unit: Row) -> Outcome:
-    """The same place again. The fence rises, so that a request of the earlier attempt comes too late."""
+def _challenge(moment: Moment, request: ClaimUnit, unit: Row) -> Outcome:
+    """It lies in this entry alone. The unit keeps its own, so that the station that holds it can go on."""
     challenge = moment.random(CHALLENGE_SIZE)
     private = {
         "hardware_id": unit["hardware_id"],
         "epoch": unit["epoch"],
-        "state": unit["state"],
         "run": request.run,
+        "fence": unit["fence"],
+        "unit_challenge": unit["challenge"],
+        "challenge": challenge.hex(),
+    }
+    return Outcome((Event(UNIT_CHALLENGED, private),), Challenged(challenge=challenge))
+
+
+def claim_again(moment: Moment, unit: Row, run: str, type_: str, proof: Mapping[str, str] | None = None) -> Outcome:
+    """The same place again. The fence rises, so that a request of the earlier attempt comes too late."""
+    challenge = moment.random(CHALLENGE_SIZE)
+    private = {
+        **(proof or {}),
+        "hardware_id": unit["hardware_id"],
+        "epoch": unit["epoch"],
+        "state": unit["state"],
+        "run": run,
         "fence": unit["fence"] + 1,
         "lease_until": unit["lease_until"],
         "challenge": challenge.hex(),
@@ -170,7 +198,7 @@ def _claim_again(moment: Moment, request: ClaimUnit, unit: Row) -> Outcome:
         values=json.loads(unit["unit_values"]),
         challenge=challenge,
     )
-    return Outcome((Event(UNIT_RECLAIMED, private),), result)
+    return Outcome((Event(type_, private),), result)
 
 
 def _claim(

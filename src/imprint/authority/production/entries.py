@@ -19,6 +19,8 @@ LOT_REFUNDED: Final = "lot.refunded"
 LOT_CLOSED: Final = "lot.closed"
 UNIT_CLAIMED: Final = "unit.claimed"
 UNIT_RECLAIMED: Final = "unit.reclaimed"
+UNIT_CHALLENGED: Final = "unit.challenged"
+UNIT_TAKEN_OVER: Final = "unit.taken-over"
 UNIT_EXPIRED: Final = "unit.expired"
 UNIT_CERTIFIED: Final = "unit.certified"
 UNIT_CERTIFICATE_REPEATED: Final = "unit.certificate-repeated"
@@ -121,6 +123,11 @@ def _unit_reclaimed(entry: OpenedEntry) -> list[Change]:
     moved = {name: fields[name] for name in ("run", "fence", "lease_until", "challenge")}
     expect = {"state": fields["state"], "fence": fields["fence"] - 1}
     return [Update("units", _key(fields), set={**moved, "station": entry.actor}, expect=expect)]
+
+
+def _unit_challenged(_: OpenedEntry) -> list[Change]:
+    """Whoever merely asks changes nothing: neither the unit nor the challenge of the station that holds it."""
+    return []
 
 
 def _unit_expired(entry: OpenedEntry) -> list[Change]:
@@ -244,6 +251,8 @@ CHANGES: Final[Mapping[str, ChangesOf]] = MappingProxyType(
         LOT_CLOSED: _lot_closed,
         UNIT_CLAIMED: _unit_claimed,
         UNIT_RECLAIMED: _unit_reclaimed,
+        UNIT_CHALLENGED: _unit_challenged,
+        UNIT_TAKEN_OVER: _unit_reclaimed,
         UNIT_EXPIRED: _unit_expired,
         UNIT_CERTIFIED: _unit_certified,
         UNIT_CERTIFICATE_REPEATED: _new_challenge,

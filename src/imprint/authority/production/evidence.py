@@ -63,9 +63,14 @@ def unit_evidence(statement: UnitStatement, time: str) -> list[Evidence]:
     ]
 
 
+def is_signed(statement: bytes, signature: bytes, spki: bytes) -> bool:
+    """Whether it is a statement of the unit with this key."""
+    return verify(spki, STATEMENT_CONTEXT + statement, signature)
+
+
 def open_statement(statement: bytes, signature: bytes, spki: bytes, challenge: bytes) -> UnitStatement:
     """The unit's statement, signed by its certified key over our last challenge; else evidence-contradicts."""
-    if not verify(spki, STATEMENT_CONTEXT + statement, signature):
+    if not is_signed(statement, signature, spki):
         raise Refusal(
             Code.EVIDENCE_CONTRADICTS,
             "the unit's statement is not signed by the key in its certificate",

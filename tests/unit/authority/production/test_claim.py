@@ -95,10 +95,7 @@ def test_the_same_run_goes_on_where_it_was(factory: Factory, state: str) -> None
 
 @pytest.mark.parametrize(
     ("state", "code"),
-    [
-        *((state, Code.ALREADY_CLAIMED) for state in ("claimed", "certified", "permitted")),
-        ("complete", Code.ALREADY_COMPLETE),
-    ],
+    [("claimed", Code.ALREADY_CLAIMED), ("complete", Code.ALREADY_COMPLETE)],
 )
 @pytest.mark.parametrize(("station", "run"), [("bench-1", "run-2"), ("bench-2", "run")])
 def test_a_second_claimant_is_refused_and_the_first_is_contested(
@@ -117,10 +114,9 @@ def test_a_second_claimant_is_refused_and_the_first_is_contested(
     assert ("SN-0001" in told) is (station == "bench-1")  # another station learns nothing of the unit
 
 
-@pytest.mark.parametrize("state", ["claimed", "certified", "permitted"])
-def test_a_claimant_in_another_lot_is_a_second_claimant(factory: Factory, state: str) -> None:
+def test_a_claimant_in_another_lot_is_a_second_claimant(factory: Factory) -> None:
     unit = new_unit()
-    factory.bench().to(state, unit)
+    factory.bench().claim(unit)
     factory.add_lot("lot-2")
     with factory.refuses(Code.ALREADY_CLAIMED):
         factory.bench(lot="lot-2").claim(unit)
@@ -131,8 +127,7 @@ def test_a_claimant_in_another_lot_is_a_second_claimant(factory: Factory, state:
 def test_a_contested_unit_stands_still_until_it_is_cleared(factory: Factory, state: str) -> None:
     bench, unit = factory.bench(), new_unit()
     challenge = bench.to(state, unit)
-    with factory.refuses(Code.ALREADY_CLAIMED):
-        factory.bench("bench-2").claim(unit)
+    factory.bench("bench-2").clone(unit)
     for asked in (
         lambda: bench.certify(unit),
         lambda: bench.permit(unit),
@@ -142,7 +137,9 @@ def test_a_contested_unit_stands_still_until_it_is_cleared(factory: Factory, sta
             asked()
     factory.clock.advance(LEASE * 2)
     with factory.refuses(Code.ALREADY_CLAIMED):
-        bench.claim(unit)
+        bench.claim(unit)  # its own run: no challenge, which it could meet, would free it
+    with factory.refuses(Code.ALREADY_CLAIMED):
+        factory.bench("bench-2").claim(unit)
     factory.platform.command(ClearUnit(serial="SN-0001", reason="the other one was the clone"))
     row = factory.unit(unit)
     assert (row["contested"], row["run"], row["station"], row["fence"]) == (0, "", "", 2)
@@ -156,8 +153,10 @@ def test_a_cleared_unit_goes_on_in_its_own_lot_alone(factory: Factory) -> None:
     factory.bench().to("certified", unit)
     factory.platform.command(ClearUnit(serial="SN-0001", reason="the station is broken"))
     factory.add_lot("lot-2")
-    with factory.refuses(Code.ALREADY_CLAIMED):
-        factory.bench(lot="lot-2").claim(unit)
+    other = factory.bench(lot="lot-2")
+    claim, challenge = other.challenge(unit)
+    with factory.refuses(Code.NOT_CLAIMED):
+        other.must(other.soft.taking_over(unit, claim, challenge))
 
 
 def test_a_contested_unit_that_shipped_can_be_cleared_and_still_not_be_claimed(factory: Factory) -> None:
@@ -188,8 +187,7 @@ def test_a_contested_place_can_be_given_back_and_not_taken_again(factory: Factor
 def test_a_contested_unit_can_be_quarantined_and_not_claimed(factory: Factory) -> None:
     bench, unit = factory.bench(), new_unit()
     bench.to("certified", unit)
-    with factory.refuses(Code.ALREADY_CLAIMED):
-        factory.bench("bench-2").claim(unit)
+    factory.bench("bench-2").clone(unit)
     bench.quarantine(unit)
     with factory.refuses(Code.CONTESTED):
         bench.claim(unit)
