@@ -285,7 +285,7 @@ def _recovered(story: Story, entry: dict[str, Any], name: str) -> None:
     story.expect(entry["actor"] == OWNER and bool(declared), f"{name}: nobody has declared a loss")
     story.expect((known is None) == (private["before"] is None), f"{name}: the unit is {known}")
     names = {"holder": "station", "certificate": "certificate", "public_key": "public_key"}
-    names |= {one: one for one in ("lot", "state", "run", "fence", "lease_until", "serial")}
+    names |= {one: one for one in ("lot", "state", "run", "fence", "lease_until", "serial", "challenge")}
     changed = {field: columns[column] for field, column in names.items() if column in columns}
     unit = story.units[key] = Unit(**changed) if known is None else replace(known, **changed)
     unit.contested = bool(columns.get("contested", unit.contested))

@@ -27,7 +27,7 @@ from imprint.formats.receipt import verify_receipt
 from imprint.formats.x509 import is_issued_by, parse_serial
 from imprint.protocol.answers import Answer, Certified, Claimed, Completed, Done, Refused
 from imprint.protocol.codec import decode_answer, decode_intention
-from imprint.protocol.intentions import CertifyKey, ClaimUnit, Intention, QuarantineUnit
+from imprint.protocol.intentions import CertifyKey, ClaimUnit, Intention, QuarantineUnit, TakeOverUnit
 from imprint.protocol.refusals import Code
 from imprint.station.journal_entry import Answered, Asked, Entry, RunStarted, decode_entry
 from imprint.storage.files import storage_errors
@@ -157,13 +157,13 @@ class LostDecisions:
     def _believe(self, told: _Told, question: Intention, answer: Answer, subject: str) -> None:
         """The station's word, which only ever uses up, holds back or marks."""
         match question, answer.result:
-            case ClaimUnit(lot=lot), Claimed(serial=serial, values=values, fence=fence):
+            case (ClaimUnit(lot=lot) | TakeOverUnit(lot=lot)), Claimed(serial=serial, values=values, fence=fence):
                 if not _is_plain(serial, values):
                     self.findings.append(f"{subject}: no serial number or value of ours")
                     return
                 told.fence = max(told.fence, fence)
                 told.claims.append(LostClaim(lot=lot, serial=serial, values=values))
-            case ClaimUnit(), Refused(code=code):
+            case (ClaimUnit() | TakeOverUnit()), Refused(code=code):
                 told.contested = told.contested or code in _SUSPICIONS
             case QuarantineUnit(), Done():
                 told.quarantined = True

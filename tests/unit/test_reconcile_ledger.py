@@ -726,3 +726,21 @@ def test_a_ledger_folder_of_another_history(loss: Loss) -> None:
     shutil.copytree(loss.factory.folder / "ledger", loss.folder / "ledger")
     with pytest.raises(LedgerError, match="not the beginning"):
         loss.draft()
+
+
+def test_a_unit_that_was_taken_over(loss: Loss) -> None:
+    """Its fence has risen at a bench that may still be at it; the board says again where it is."""
+    unit, other = new_unit(), new_unit()
+    for one in (unit, other):
+        loss.bench().to("certified", one)
+    loss.back_up()
+    second = loss.bench("bench-2")
+    second.take_over(unit)
+    claimed = second.take_over(other)
+    second.complete(other, second.permit(other, claimed.fence).challenge, claimed.fence)
+    loss.restore()
+    with loss.gone_on() as restored:
+        assert restored.unit(other)["state"] == "complete"
+        row = restored.unit(unit)
+        assert row["fence"] == 2
+        assert restored.bench("bench-2").take_over(unit, run="after").fence == 3
