@@ -157,13 +157,13 @@ class LostDecisions:
     def _believe(self, told: _Told, question: Intention, answer: Answer, subject: str) -> None:
         """The station's word, which only ever uses up, holds back or marks."""
         match question, answer.result:
-            case (ClaimUnit(lot=lot) | TakeOverUnit(lot=lot)), Claimed(serial=serial, values=values, fence=fence):
+            case ((ClaimUnit(lot=lot) | TakeOverUnit(lot=lot)), Claimed(serial=serial, values=values, fence=fence)):
                 if not _is_plain(serial, values):
                     self.findings.append(f"{subject}: no serial number or value of ours")
                     return
                 told.fence = max(told.fence, fence)
                 told.claims.append(LostClaim(lot=lot, serial=serial, values=values))
-            case (ClaimUnit() | TakeOverUnit()), Refused(code=code):
+            case ((ClaimUnit() | TakeOverUnit()), Refused(code=code)):
                 told.contested = told.contested or code in _SUSPICIONS
             case QuarantineUnit(), Done():
                 told.quarantined = True

@@ -342,6 +342,11 @@ def number_of(certificate: bytes) -> int:
     return _read_certificate(certificate, "certificate")[0].serial_number
 
 
+def public_key_of(certificate: bytes) -> bytes:
+    """The public key (SubjectPublicKeyInfo, canonical DER) in a certificate of ours."""
+    return _encode_key(x509.load_der_x509_certificate(certificate).public_key())
+
+
 def is_issued_by(certificate: bytes, issuer: bytes) -> bool:
     """Whether ``certificate`` names ``issuer`` and is signed by its key; both in DER.
 

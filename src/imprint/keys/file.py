@@ -6,7 +6,7 @@ exist.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -52,18 +52,22 @@ _ECDSA_SHA256: Final = ec.ECDSA(hashes.SHA256())
 class FileSigner:
     """A private key from a file, held in memory."""
 
-    __slots__ = ("_key", "algorithm", "public_key")
+    __slots__ = ("_sign", "algorithm", "public_key")
 
     def __init__(self, key: PrivateKey) -> None:
-        self._key = key
+        self._sign = _sign_with(key)
         self.public_key = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
         self.algorithm = algorithm_of(self.public_key)
 
     def sign(self, message: bytes) -> bytes:
         """As :meth:`imprint.keys.signer.Signer.sign`."""
-        if isinstance(self._key, ec.EllipticCurvePrivateKey):
-            return self._key.sign(message, _ECDSA_SHA256)
-        return self._key.sign(message)
+        return self._sign(message)
+
+
+def _sign_with(key: PrivateKey) -> Callable[[bytes], bytes]:
+    if isinstance(key, ec.EllipticCurvePrivateKey):
+        return lambda message: key.sign(message, _ECDSA_SHA256)
+    return key.sign
 
 
 def create_key_file(algorithm: Algorithm, passphrase: bytes) -> bytes:

@@ -152,8 +152,8 @@ class SqlReading:
 
     def find(self, table: str, **where: Any) -> list[Row]:
         names = columns_of(table)
-        cursor = self._connection.execute(select_sql(table, tuple(where)), tuple(where.values()))
-        return [dict(zip(names, row, strict=True)) for row in cursor]
+        rows = self._connection.execute(select_sql(table, tuple(where)), tuple(where.values())).fetchall()
+        return [dict(zip(names, row, strict=True)) for row in rows]
 
     def expired_claim(self, lot: str, now: str) -> Row | None:
         found = self._connection.execute(

@@ -56,7 +56,7 @@ class CertifyRule:
             "challenge": challenge.hex(),
         }
         result = Certified(certificate=certificate, chain=self._ca.chain, challenge=challenge)
-        return Outcome((Event(UNIT_CERTIFIED, private, blobs=(certificate, spki)),), result)
+        return Outcome((Event(UNIT_CERTIFIED, private, blobs=(certificate,)),), result)
 
     def _repeat(self, moment: Moment, store: Reading, unit: HeldUnit, public_key: str) -> Outcome:
         if unit.row["public_key"] != public_key:

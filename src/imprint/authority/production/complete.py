@@ -16,6 +16,7 @@ from imprint.errors import FormatError
 from imprint.formats import birth_record
 from imprint.formats.dsse import IN_TOTO, sign_envelope
 from imprint.formats.provisioning_group import UnitStatement
+from imprint.formats.x509 import public_key_of
 from imprint.keys.signer import Signer
 from imprint.protocol.answers import Completed
 from imprint.protocol.intentions import CompleteUnit, KeyOrigin
@@ -131,7 +132,7 @@ def _encoded(record: birth_record.BirthRecord) -> bytes:
 
 
 def _statement(store: Reading, unit: HeldUnit, request: CompleteUnit) -> UnitStatement:
-    spki = store.blob(unit.row["public_key"])
+    spki = public_key_of(store.blob(unit.row["certificate"]))
     try:
         return open_statement(request.statement, request.signature, spki, bytes.fromhex(unit.row["challenge"]))
     except FormatError as problem:

@@ -15,6 +15,7 @@ from imprint.authority.production.evidence import is_signed, open_statement
 from imprint.authority.production.life_cycle import State
 from imprint.authority.production.revocation import find_revocation
 from imprint.errors import FormatError
+from imprint.formats.x509 import public_key_of
 from imprint.protocol.intentions import TakeOverUnit
 from imprint.protocol.refusals import Code
 
@@ -74,7 +75,7 @@ def _refuse_clone(moment: Moment, store: Reading, unit: Row, request: TakeOverUn
     """A board that does not have the key is a clone, however far the unit has come meanwhile. A unit in quarantine is
     not marked: it waits for the officer already; nor is a dead identity, which nobody could take."""
     live = unit["state"] in (State.CERTIFIED, State.PERMITTED, State.COMPLETE) and find_revocation(store, unit) is None
-    if live and not is_signed(request.statement, request.signature, store.blob(unit["public_key"])):
+    if live and not is_signed(request.statement, request.signature, public_key_of(store.blob(unit["certificate"]))):
         raise second_claimant(unit, ours=unit["station"] == moment.actor)
 
 
@@ -88,7 +89,9 @@ def _refuse_unproven(moment: Moment, store: Reading, unit: Row, request: TakeOve
     """The key under another hardware ID is a clone, too. An answer to another challenge is the unit's word, but nobody
     knows when and where it was given: refused without a mark."""
     try:
-        statement = open_statement(request.statement, request.signature, store.blob(unit["public_key"]), challenge)
+        statement = open_statement(
+            request.statement, request.signature, public_key_of(store.blob(unit["certificate"])), challenge
+        )
     except FormatError as problem:
         raise Refusal(Code.BAD_REQUEST, str(problem)) from None
     if statement.hw.hex() != request.hardware_id:
