@@ -75,8 +75,12 @@ def _refuse_clone(moment: Moment, store: Reading, unit: Row, request: TakeOverUn
     """A board that does not have the key is a clone, however far the unit has come meanwhile. A unit in quarantine is
     not marked: it waits for the officer already; nor is a dead identity, which nobody could take."""
     live = unit["state"] in (State.CERTIFIED, State.PERMITTED, State.COMPLETE) and find_revocation(store, unit) is None
-    if live and not is_signed(request.statement, request.signature, public_key_of(store.blob(unit["certificate"]))):
+    if live and not is_signed(request.statement, request.signature, _key(store, unit)):
         raise second_claimant(unit, ours=unit["station"] == moment.actor)
+
+
+def _key(store: Reading, unit: Row) -> bytes:
+    return public_key_of(store.blob(unit["certificate"]))
 
 
 def _stands(store: Reading, unit: Row, asked: OpenedEntry) -> bool:
@@ -89,9 +93,7 @@ def _refuse_unproven(moment: Moment, store: Reading, unit: Row, request: TakeOve
     """The key under another hardware ID is a clone, too. An answer to another challenge is the unit's word, but nobody
     knows when and where it was given: refused without a mark."""
     try:
-        statement = open_statement(
-            request.statement, request.signature, public_key_of(store.blob(unit["certificate"])), challenge
-        )
+        statement = open_statement(request.statement, request.signature, _key(store, unit), challenge)
     except FormatError as problem:
         raise Refusal(Code.BAD_REQUEST, str(problem)) from None
     if statement.hw.hex() != request.hardware_id:

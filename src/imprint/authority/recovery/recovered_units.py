@@ -284,7 +284,7 @@ class RecoveredUnits:
         private |= {"leaves": list(leaves), **no_rows(), **kept}
         blobs: tuple[bytes, ...] = () if record is None else (record,)
         if certified is not None:
-            blobs = (certified[1].certificate, certified[1].spki, *blobs)
+            blobs = (certified[1].certificate, *blobs)
             private |= self._identity_rows(*certified, epoch=row["epoch"])
         public = {"record": row["record"]} if row["state"] == State.COMPLETE and "complete_leaf" in leaves else {}
         self.places.move(before, row)
