@@ -39,7 +39,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "assemble": PLATFORM,
     "make_workspace": PLATFORM,
     "enrol": (*COMMON, "keys", "storage", "station"),
-    "service": (*COMMON, "authority", "assemble"),
+    "make_checkpoints": ("assemble",),
+    "service": (*COMMON, "authority", "assemble", "make_checkpoints"),
     "verify_ledger": (*PLATFORM, "assemble"),
     "verify_record": (*PLATFORM, "assemble"),
     "make_backup": (*PLATFORM, "assemble", "verify_ledger"),
@@ -47,7 +48,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "testing": (*PLATFORM, "assemble", "make_workspace"),
     "cli": (
         *(*PLATFORM, "assemble", "make_workspace", "service", "enrol", "verify_ledger", "verify_record"),
-        *("make_backup", "restore_backup", "testing"),
+        *("make_checkpoints", "make_backup", "restore_backup", "testing"),
     ),
     "__main__": ("cli",),
 }

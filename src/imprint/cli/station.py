@@ -21,6 +21,7 @@ from imprint.enrol import SETTINGS as ENROLLED
 from imprint.enrol import enrol as enrol_folder
 from imprint.enrol import open_enrolled
 from imprint.errors import InputError, UnitError
+from imprint.make_checkpoints import make_checkpoints
 from imprint.protocol.enrolment import NAME, parse_invitation
 from imprint.protocol.port import AuthorityPort
 from imprint.station.fixture import DEFAULT_BAUD, Fixture
@@ -31,7 +32,6 @@ from imprint.station.runner import run_fixtures
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 
-CHECKPOINT_SECONDS = 5.0
 MOST_AT_ONCE = 64
 _STATION = re.compile(NAME)
 
@@ -166,7 +166,7 @@ def run_station(
     """Work on the fixtures with the authority in this process, under checkpoints made as it goes."""
 
     async def work() -> list[RunOutcome]:
-        checkpoints = asyncio.create_task(_make_checkpoints(platform))
+        checkpoints = asyncio.create_task(make_checkpoints(platform, _tell_no_checkpoint))
         try:
             return await _work(
                 platform.station(station),
@@ -211,11 +211,8 @@ async def _work(
         )
 
 
-async def _make_checkpoints(platform: Platform) -> None:
-    """What a roll-back could hide is bounded by the time between two checkpoints."""
-    while True:
-        await asyncio.sleep(CHECKPOINT_SECONDS)
-        await asyncio.to_thread(platform.checkpoint)
+def _tell_no_checkpoint(problem: Exception) -> None:
+    note(f"No checkpoint could be made: {problem}")
 
 
 def _fixture(text: str, baud: int) -> Fixture:

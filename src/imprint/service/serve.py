@@ -14,13 +14,13 @@ import structlog
 import uvloop
 
 from imprint.assemble import Platform
+from imprint.make_checkpoints import make_checkpoints
 from imprint.service.app import make_app
 from imprint.service.enrolment_app import make_enrolment_app
 from imprint.service.listener import Listener
 from imprint.service.measures import Measures
 from imprint.service.rates import Rates
 
-CHECKPOINT_S: Final = 5.0
 PATIENCE_S: Final = 10.0  # for requests that are under way when the service stops
 STRANGERS_RATE: Final = 5.0  # enrolments a second, from all strangers together
 STRANGERS_BURST: Final = 20.0
@@ -67,7 +67,7 @@ async def _serve(platform: Platform, ports: Ports, ready: Callable[[], None], st
         ),
     ]
     servers = [await listener.start() for listener in listeners]
-    checkpoints = asyncio.create_task(_make_checkpoints(platform))
+    checkpoints = asyncio.create_task(make_checkpoints(platform, _tell_no_checkpoint))
     ready()
     await stopped.wait()
     for server in servers:
@@ -79,16 +79,9 @@ async def _serve(platform: Platform, ports: Ports, ready: Callable[[], None], st
         await checkpoints
 
 
-async def _make_checkpoints(platform: Platform) -> None:
-    """What a roll-back could hide is bounded by the time between two checkpoints. A disk that is full now may have room
-    later, so a failure is told and tried again."""
+def _tell_no_checkpoint(problem: Exception) -> None:
     log: Any = structlog.get_logger()
-    while True:
-        await asyncio.sleep(CHECKPOINT_S)
-        try:
-            await asyncio.to_thread(platform.checkpoint)
-        except Exception as problem:  # whatever it is, the line goes on, and the next try may do
-            log.error("no checkpoint", kind=type(problem).__name__, what=getattr(problem, "what", ""))
+    log.error("no checkpoint", kind=type(problem).__name__, what=getattr(problem, "what", ""))
 
 
 def _allow_many_files() -> None:
