@@ -8,12 +8,12 @@ import typer
 
 from imprint.assemble import Platform
 from imprint.authority.access.account import Role
-from imprint.authority.access.commands import InviteAccount, ResumeAccount, SuspendAccount
 from imprint.cli.output import Json, note, show
 from imprint.cli.passphrase import PassphraseFd, PassphraseFile
 from imprint.cli.reason import Reason, checked_reason
 from imprint.cli.workspace_access import deciding, reading
 from imprint.encoding import sha256_hex
+from imprint.protocol.commands import InviteAccount, ResumeAccount, SuspendAccount
 from imprint.protocol.enrolment import Invitation
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)

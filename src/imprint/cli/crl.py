@@ -7,13 +7,14 @@ import typer
 from imprint.assemble import Platform, Reader
 from imprint.authority.decisions.changes import Row
 from imprint.authority.decisions.transaction import Reading
-from imprint.authority.issuance.crl import CRL_DAYS, SignCrl, last_crl
+from imprint.authority.issuance.crl import last_crl
 from imprint.cli.output import Json, note, show
 from imprint.cli.passphrase import PassphraseFd, PassphraseFile
 from imprint.cli.workspace_access import deciding, reading
 from imprint.clock import to_text
 from imprint.errors import RefusedError
 from imprint.formats.crl import encode_pem, open_crl
+from imprint.protocol.commands import CRL_DAYS, SignCrl
 from imprint.protocol.refusals import Code
 from imprint.storage.files import write_file
 

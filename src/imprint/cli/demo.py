@@ -18,9 +18,6 @@ from rich.console import Console
 
 from imprint.assemble import Platform, open_platform, open_reader
 from imprint.authority.access.account import Role
-from imprint.authority.production.commands import AddProduct, CreateLot
-from imprint.authority.production.product import Product
-from imprint.authority.releases.release import AddRelease
 from imprint.cli.account import invite_account
 from imprint.cli.lot import close_lot, export_lot, reconciliation
 from imprint.cli.output import Json, show
@@ -31,6 +28,7 @@ from imprint.enrol import enrol
 from imprint.errors import InputError, LedgerError, StorageError, UnitError
 from imprint.formats.firmware import KNOWN_REGIONS, parse_firmware
 from imprint.make_workspace import create
+from imprint.protocol.commands import AddProduct, AddRelease, CreateLot
 from imprint.station.fixture import Fixture
 from imprint.storage.files import read_file
 from imprint.storage.folder import refuse_occupied
@@ -263,7 +261,7 @@ def _passphrase(file: Path | None) -> bytes:
 
 
 def _prepare(platform: Platform, payload: bytes, units: int) -> None:
-    platform.command(AddProduct(definition=Product.from_yaml(PRODUCT, name="product.yaml").definition()))
+    platform.command(AddProduct(file=PRODUCT.decode()))
     images = {
         "diagnostic": platform.seal(secrets.token_bytes(DIAGNOSTIC_SIZE), version="0.9.0", security_counter=1),
         "production": platform.seal(payload, version="1.0.0", security_counter=1),
@@ -275,7 +273,7 @@ def _prepare(platform: Platform, payload: bytes, units: int) -> None:
         lot=LOT,
         product="demo-thermostat",
         count=units,
-        recipe=recipe,
+        recipe=recipe.decode(),
         recipe_name=name,
         firmware="1.0.0+0",
         diagnostic="0.9.0+0",

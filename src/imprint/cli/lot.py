@@ -9,7 +9,6 @@ import typer
 from imprint.assemble import Platform, Reader
 from imprint.authority.decisions.changes import Row
 from imprint.authority.decisions.transaction import Reading
-from imprint.authority.production.commands import CloseLot, CreateLot, ExpireClaims, RefundUnits
 from imprint.authority.production.export import closed_lot, ledger_files, lot_files, trust_files
 from imprint.authority.production.life_cycle import State
 from imprint.authority.production.reconciliation import lot_summary
@@ -20,8 +19,9 @@ from imprint.cli.recipe import read_recipe
 from imprint.cli.workspace_access import deciding, reading, signed_head
 from imprint.errors import RefusedError
 from imprint.formats.mcuboot import parse_version
+from imprint.protocol.commands import CloseLot, CreateLot, ExpireClaims, RefundUnits
 from imprint.protocol.refusals import Code
-from imprint.station.recipe import check_fits, parse_recipe
+from imprint.station.recipe import Recipe, check_fits, parse_recipe
 from imprint.storage.folder import write_folder
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
@@ -52,17 +52,18 @@ def create(
     Example: imprint lot create 2026-11 --product thermostat --count 500 --release 1.0.0 --diagnostic 0.9.0
     """
     name, data = read_recipe(recipe)
+    steps = parse_recipe(data, name=name)
     command = CreateLot(
         lot=lot,
         product=product,
         count=count,
-        recipe=data,
+        recipe=data.decode(),
         recipe_name=name,
         firmware=str(parse_version(release)),
         diagnostic=None if diagnostic is None else str(parse_version(diagnostic)),
         refunds_at_most=refunds_at_most,
     )
-    _refuse_misfit(reading(ctx), command)
+    _refuse_misfit(reading(ctx), steps, command)
     with deciding(ctx, passphrase_file, passphrase_fd) as platform:
         platform.command(command)
         with platform.reader.store.reading() as store:
@@ -71,14 +72,14 @@ def create(
         note(f"Next: imprint station run --lot {lot} --fixture PORT")
 
 
-def _refuse_misfit(reader: Reader, command: CreateLot) -> None:
+def _refuse_misfit(reader: Reader, recipe: Recipe, command: CreateLot) -> None:
     """A lot pins its recipe for good. Whether the product exists is the authority's to say."""
     with reader.store.reading() as store:
         if store.get("products", product=command.product) is None:
             return
         product = reader.catalogue.product(store, command.product)
     check_fits(
-        parse_recipe(command.recipe, name=command.recipe_name),
+        recipe,
         name=command.recipe_name,
         key_origin=product.profile.key_origin,
         has_diagnostic=command.diagnostic is not None,
@@ -197,7 +198,7 @@ def close_lot(platform: Platform, lot: str) -> None:
     except RefusedError as refused:
         if refused.code != Code.WRONG_STATE:
             raise
-    platform.command(CloseLot(lot=lot, checkpoint=platform.checkpoint().note))
+    platform.command(CloseLot(lot=lot))
 
 
 def export_lot(reader: Reader, lot: str, folder: Path) -> int:

@@ -5,12 +5,12 @@ from typing import Annotated
 
 import typer
 
-from imprint.authority.production.commands import AddProduct
 from imprint.authority.production.product import Product
 from imprint.cli.output import Json, note, show
 from imprint.cli.passphrase import PassphraseFd, PassphraseFile
 from imprint.cli.workspace_access import deciding, reading
 from imprint.errors import RefusedError
+from imprint.protocol.commands import AddProduct
 from imprint.protocol.refusals import Code
 from imprint.storage.files import read_file
 
@@ -62,9 +62,10 @@ def add(
 
     Example: imprint product add product.yaml
     """
-    product = Product.from_yaml(read_file(file, limit=MAX_FILE), name=str(file))
+    data = read_file(file, limit=MAX_FILE)
+    product = Product.from_yaml(data, name=str(file))
     with deciding(ctx, passphrase_file, passphrase_fd) as platform:
-        platform.command(AddProduct(definition=product.definition()))
+        platform.command(AddProduct(file=data.decode()))
     show({"product": product.name}, as_json=as_json)
     if not as_json:
         note(f"Next: imprint release add --product {product.name} --version 1.0.0 --security-counter 1 firmware.bin")

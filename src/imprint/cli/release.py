@@ -8,7 +8,6 @@ import typer
 
 from imprint.authority.decisions.changes import Row
 from imprint.authority.decisions.transaction import Reading
-from imprint.authority.releases.release import AddRelease
 from imprint.cli.output import Json, note, show
 from imprint.cli.passphrase import PassphraseFd, PassphraseFile
 from imprint.cli.workspace_access import deciding, reading
@@ -16,6 +15,7 @@ from imprint.errors import RefusedError
 from imprint.formats.firmware import parse_firmware, parse_region
 from imprint.formats.mcuboot import parse_version
 from imprint.keys.verify import encode_public_pem
+from imprint.protocol.commands import AddRelease
 from imprint.protocol.refusals import Code
 from imprint.storage.files import read_file, write_file
 

@@ -9,7 +9,6 @@ import typer
 
 from imprint.authority.decisions.changes import Row
 from imprint.authority.decisions.transaction import Reading
-from imprint.authority.production.commands import ClearUnit, RevokeUnit, ReworkUnit, ScrapUnit
 from imprint.authority.production.life_cycle import State
 from imprint.authority.production.named_unit import find_unit
 from imprint.authority.production.revocation import find_revocation
@@ -21,6 +20,7 @@ from imprint.clock import to_text
 from imprint.errors import RefusedError, UnitFailed
 from imprint.formats.birth_record import BirthRecord
 from imprint.formats.crl import Reason as RevocationReason
+from imprint.protocol.commands import ClearUnit, RevokeUnit, ReworkUnit, ScrapUnit
 from imprint.protocol.evidence import Grade
 from imprint.protocol.refusals import Code
 from imprint.station.fixture import DEFAULT_BAUD
