@@ -31,13 +31,13 @@ from imprint.authority.production.commands import DefineProduct
 from imprint.authority.production.product import Product
 from imprint.cli.account import invite_account
 from imprint.enrol import enrol
+from imprint.https import client_tls
 from imprint.make_workspace import create
 from imprint.protocol.answers import Answer
 from imprint.protocol.codec import decode_answer, decode_package, encode_intention
 from imprint.protocol.commands import AddRelease, CreateLot
 from imprint.protocol.intentions import Intention
 from imprint.protocol.port import LotPackage
-from imprint.station.remote_authority import client_tls
 from imprint.testing.soft_station import SoftStation
 
 CLIENTS: Final = 8

@@ -118,7 +118,7 @@ def build_export(workspace: Path, folder: Path) -> Path:
     """Close the workspace's lot, sign a revocation list, and export the lot to ``folder``."""
     with open_platform(workspace, PASSPHRASE.encode) as platform:
         close_lot(platform, LOT)
-        sign_crl(platform, days=7)
+        sign_crl(platform, platform.reader.workspace.crl, days=7)
     export_lot(open_reader(workspace), LOT, folder)
     return folder
 

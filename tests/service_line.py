@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 
-from imprint.station.remote_authority import client_tls
+from imprint.https import client_tls
 from production_line import IMPRINT, PASSPHRASE, PATIENCE_S, Line
 
 

@@ -52,6 +52,7 @@ from imprint.authority.production.rework import ReworkRule
 from imprint.authority.releases import entries as release_entries
 from imprint.authority.releases.release import AddReleaseRule
 from imprint.authority.releases.seal import seal
+from imprint.authority.views import LOOKS, Sources, find_crl
 from imprint.clock import Clock, system_clock
 from imprint.errors import InputError, LedgerError, RefusedError, StorageError, WorkspaceError
 from imprint.formats.checkpoint import SignedCheckpoint, open_checkpoint
@@ -64,6 +65,7 @@ from imprint.protocol import commands, intentions
 from imprint.protocol.answers import Answer, Done, Refused
 from imprint.protocol.commands import Command
 from imprint.protocol.enrolment import Enrolment
+from imprint.protocol.person_port import View
 from imprint.protocol.port import LotPackage
 from imprint.storage.database import Database
 from imprint.storage.files import read_file, read_file_if_any, write_file
@@ -113,6 +115,16 @@ class Reader:
     def access_ca(self) -> bytes:
         """The certificate of the CA of accounts, DER."""
         return _read_certificate(self.workspace.access_ca_certificate)
+
+    def read(self, view: View, **names: str) -> dict[str, Any]:
+        """As :meth:`imprint.protocol.person_port.Views.read`."""
+        with self.store.reading() as store:
+            return LOOKS[view](Sources(store=store, catalogue=self.catalogue, ca=lambda: self.chain()[0]), **names)
+
+    def crl(self) -> bytes:
+        """As :meth:`imprint.protocol.person_port.PersonPort.crl`."""
+        with self.store.reading() as store:
+            return store.blob(find_crl(store)["crl"])
 
     def read_ledger_file(self, path: str) -> bytes | None:
         """A public file of the ledger by its path in the ledger folder; None when there is none."""
@@ -249,6 +261,18 @@ class Platform:
             boot_key=self.boot_key,
             station=name,
         )
+
+    def read(self, view: View, **names: str) -> dict[str, Any]:
+        """As :meth:`imprint.protocol.person_port.Views.read`."""
+        return self.reader.read(view, **names)
+
+    def crl(self) -> bytes:
+        """As :meth:`imprint.protocol.person_port.PersonPort.crl`."""
+        return self.reader.crl()
+
+    def access_ca(self) -> bytes:
+        """As :meth:`imprint.protocol.person_port.PersonPort.access_ca`."""
+        return self.reader.access_ca()
 
     def request(self, command: Command) -> object:
         """What a rule decides for this command. Raises :class:`InputError` for a product that is none."""

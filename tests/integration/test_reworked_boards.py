@@ -74,7 +74,7 @@ def test_a_fused_and_locked_board_starts_again(tmp_path: Path, algorithm: str, i
         assert [(row["state"], row["serial"]) for row in (old, new)] == [("superseded", SERIAL), ("complete", SERIAL)]
         assert old["public_key"] == new["public_key"], "the key was there, and stays"
         assert not new["contested"]
-        sign_crl(platform, days=7)
+        sign_crl(platform, platform.reader.workspace.crl, days=7)
         assert "certificate revoked" in openssl_verdict(tmp_path, platform, old)
         assert openssl_verdict(tmp_path, platform, new) == "OK"
         shutil.rmtree(imprint.workspace)

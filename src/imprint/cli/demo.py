@@ -19,16 +19,17 @@ from rich.console import Console
 from imprint.assemble import Platform, open_platform, open_reader
 from imprint.authority.access.account import Role
 from imprint.cli.account import invite_account
-from imprint.cli.lot import close_lot, export_lot, reconciliation
+from imprint.cli.lot import close_lot, export_lot
 from imprint.cli.output import Json, show
 from imprint.cli.passphrase import PassphraseFile, read_passphrase
 from imprint.cli.recipe import read_recipe
 from imprint.cli.station import run_station
 from imprint.enrol import enrol
-from imprint.errors import InputError, LedgerError, StorageError, UnitError
+from imprint.errors import LedgerError, StorageError, UnitError
 from imprint.formats.firmware import KNOWN_REGIONS, parse_firmware
 from imprint.make_workspace import create
 from imprint.protocol.commands import AddProduct, AddRelease, CreateLot
+from imprint.protocol.person_port import View
 from imprint.station.fixture import Fixture
 from imprint.storage.files import read_file
 from imprint.storage.folder import refuse_occupied
@@ -304,11 +305,7 @@ def virtual_units(folder: Path, count: int, faults: dict[int, str]) -> Iterator[
 def _result(workspace: Path, export: Path) -> dict[str, Any]:
     reader = open_reader(workspace)
     export_lot(reader, LOT, export)
-    with reader.store.reading() as store:
-        row = store.get("lots", lot=LOT)
-        if row is None:
-            raise InputError("the lot is gone", subject=LOT)
-        total = reconciliation(store, row)
+    total = reader.read(View.REPORT, lot=LOT)
     verified = verify_ledger(reader)
     names = ("lot", "granted", "refunded", "shipped", "scrapped", "quarantined", "unused")
     return {

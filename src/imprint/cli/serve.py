@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from imprint.assemble import SERVING, Platform, open_platform
-from imprint.cli import workspace_folder
 from imprint.cli.output import Json, note, show
 from imprint.cli.passphrase import PassphraseFd, PassphraseFile, read_passphrase
+from imprint.cli.workspace_access import own_workspace
 from imprint.formats.x509 import certificate_pem
 from imprint.service.listener import addresses, bind, server_tls
 from imprint.service.log import log_to
@@ -40,7 +40,8 @@ def serve(
 ) -> None:
     """Serve the workspace until Ctrl-C or SIGTERM; requests that are under way are finished.
 
-    Only accounts come in: 'imprint account invite' makes an invitation, 'imprint station enrol' uses it. The log is on
+    Only accounts come in: 'imprint account invite' makes an invitation, 'imprint station enrol' and
+    'imprint account enrol' use it. The log is on
     stderr, one JSON object a line. Other commands may work in the same workspace at the same time.
 
     Example: imprint serve --listen 0.0.0.0:8443 --enrol 0.0.0.0:8444 --name authority.example
@@ -54,7 +55,7 @@ def serve(
         return secret[0]
 
     log_to(sys.stderr)
-    with open_platform(workspace_folder(ctx), passphrase, keys=SERVING) as platform:
+    with open_platform(own_workspace(ctx), passphrase, keys=SERVING) as platform:
         _write_certificate(platform, hosts)
         workspace = platform.reader.workspace
         certificate, key = workspace.service_certificate, workspace.folder / "keys" / "service.pem"

@@ -105,13 +105,10 @@ class Service:
             return encode_package(platform.package(parameter(request, "lot")))
 
         return [
-            read("/v1/lots", "read-lots", lambda platform, _: views.lots(platform)),
-            read("/v1/lots/{lot}", "read-lots", lambda platform, at: views.lot(platform, parameter(at, "lot"))),
+            *(read(view, name, views.shown(view)) for view, name in views.SHOWN.items()),
             read("/v1/lots/{lot}/package", "read-package", package),
-            read("/v1/units/{name}", "read-units", lambda platform, at: views.unit(platform, parameter(at, "name"))),
             read("/v1/revocations/{number}", "read-revocations", _revocation),
-            read("/v1/crl", "read-revocations", lambda platform, _: views.crl(platform), "application/pkix-crl"),
-            read("/v1/accounts", "read-accounts", lambda platform, _: views.accounts(platform)),
+            read("/v1/crl", "read-revocations", lambda platform, _: platform.crl(), "application/pkix-crl"),
             read("/v1/health", "read-health", lambda platform, _: views.health(platform)),
             read("/v1/metrics", "read-metrics", lambda *_: self._measures.text(), METRICS_TYPE),
             read("/v1/ledger/{path:path}", "read-ledger", _ledger_file, "application/octet-stream"),
