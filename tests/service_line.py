@@ -1,9 +1,10 @@
 """A service as its processes: ``imprint serve`` on a workspace, and clients that enrolled with it."""
 
 import json
+import socket
 import subprocess
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,15 @@ class Service:
         """An HTTP client with an enrolled folder's certificate."""
         with httpx.Client(base_url=self.url, verify=client_tls(folder, PASSPHRASE), timeout=30) as client:
             yield client
+
+
+def free_ports(count: int) -> tuple[int, ...]:
+    """Ports that nobody listens at; the service takes them again and again."""
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return tuple(each.getsockname()[1] for each in sockets)
 
 
 def give(file: Path, text: str) -> None:

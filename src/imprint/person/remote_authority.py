@@ -20,7 +20,7 @@ from imprint.protocol.person_port import View
 
 CONNECT_S: Final = 5.0
 ANSWER_S: Final = 60.0
-_AGAIN: Final = "Run the same command again: the authority gives the answer that was lost, or decides now, once"
+_AGAIN: Final = "Check the network, then run the same command again: nothing is decided twice"
 
 
 class RemoteAuthority:
@@ -60,11 +60,10 @@ class RemoteAuthority:
         request_id = self._requests.open(asked) if once else secrets.token_hex(16)
         try:
             answer = self._send("PUT", f"/v1/commands/{name}/{request_id}", body)
-        except FormatError:  # it is not taken in this form: there is nothing to ask for again
-            self._requests.close(asked)
+        except FormatError:
+            if once:  # it is not taken in this form: there is nothing to ask for again
+                self._requests.close(asked)
             raise
-        except Unreachable as problem:
-            raise Unreachable(problem.what, subject=problem.subject, next_step=_AGAIN) from problem
         result = decode_answer(answer).result
         if once:
             self._asked.append(asked)
@@ -101,8 +100,11 @@ class RemoteAuthority:
             raise Unreachable(
                 f"the authority does not answer ({type(problem).__name__})",
                 subject=str(self._client.base_url),
-                next_step="Check the network, then try again",
+                next_step=_AGAIN,
             ) from problem
         if response.status_code == 200:
             return response.content
-        raise error_of(response)
+        error = error_of(response)
+        if isinstance(error, Unreachable):
+            error.next_step = _AGAIN
+        raise error
