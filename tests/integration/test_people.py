@@ -251,11 +251,12 @@ def test_there_is_no_such_thing_from_afar_either(service: Service) -> None:
 
 def test_what_is_not_taken_is_not_kept(service: Service) -> None:
     create = ("--product", "lamp", "--count", "0", "--release", "1.0.0", "--diagnostic", "0.9.0")
+    requests = service.line.folder / "the-owner" / "requests"
+    before = set(requests.glob("*"))
     code, error = refused(service, "owner", "lot", "create", "L-none", *create)
     assert (code, error["kind"]) == (3, "FormatError")
     assert "count" in error["what"]
-    requests = service.line.folder / "the-owner" / "requests"
-    assert not requests.exists() or list(requests.iterdir()) == []
+    assert set(requests.glob("*")) == before
 
 
 def test_the_doctor_knows_an_enrolled_folder(service: Service) -> None:
@@ -328,9 +329,7 @@ def test_a_command_that_is_run_again_after_a_lost_answer_is_decided_once(tmp_pat
     (folder / "enrolled.toml").write_text(settings)
     away = run(line, folder, "crl", "sign", "--json")
     assert (away.returncode, json.loads(away.stderr)["error"]["kind"]) == (9, "Unreachable")
-    assert json.loads(away.stderr)["error"]["next_step"].endswith(
-        "run the same command again: nothing is decided twice"
-    )
+    assert "run the same command again" in json.loads(away.stderr)["error"]["next_step"]
     with serving(line, ports=ports):
         again = run(line, folder, "crl", "sign", "--json")
         assert again.returncode == 0, again.stderr
