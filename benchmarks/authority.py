@@ -20,14 +20,14 @@ from pathlib import Path
 from typing import Final
 
 from imprint.assemble import Platform, open_platform
-from imprint.authority.production.commands import AddProduct, CreateLot
+from imprint.authority.production.commands import DefineProduct
 from imprint.authority.production.product import Product
-from imprint.authority.releases.release import AddRelease
 from imprint.formats.provisioning_group import STATEMENT_CONTEXT
 from imprint.formats.x509 import check_csr
 from imprint.keys.file import FileSigner
 from imprint.keys.verify import verify
 from imprint.make_workspace import create
+from imprint.protocol.commands import AddRelease, CreateLot
 from imprint.testing.soft_station import SoftStation
 from imprint.testing.soft_unit import SoftUnit, new_key
 
@@ -148,7 +148,7 @@ def openssl_certificates(folder: Path) -> float:
 
 def prepare(platform: Platform) -> None:
     """A product, a release and a lot with room for every round."""
-    platform.command(AddProduct(definition=Product.from_yaml(PRODUCT, name="lamp").definition()))
+    platform.command(DefineProduct(definition=Product.from_yaml(PRODUCT, name="lamp").definition()))
     image = platform.seal(os.urandom(2048), version="1.0.0", security_counter=1)
     platform.command(AddRelease(product="lamp", role="production", image=image))
     platform.command(
@@ -156,7 +156,7 @@ def prepare(platform: Platform) -> None:
             lot="L",
             product="lamp",
             count=UNITS * ROUNDS,
-            recipe=b"bench",
+            recipe="bench",
             recipe_name="bench",
             firmware="1.0.0+0",
             diagnostic=None,

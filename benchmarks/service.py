@@ -28,17 +28,17 @@ import uvloop
 from benchmarks.authority import PASSPHRASE, PRODUCT, ReadyUnit, ready_unit
 from imprint.assemble import Platform, open_platform
 from imprint.authority.access.account import Role
-from imprint.authority.production.commands import AddProduct, CreateLot
+from imprint.authority.production.commands import DefineProduct
 from imprint.authority.production.product import Product
-from imprint.authority.releases.release import AddRelease
 from imprint.cli.account import invite_account
 from imprint.enrol import enrol
+from imprint.https import client_tls
 from imprint.make_workspace import create
 from imprint.protocol.answers import Answer
 from imprint.protocol.codec import decode_answer, decode_package, encode_intention
+from imprint.protocol.commands import AddRelease, CreateLot
 from imprint.protocol.intentions import Intention
 from imprint.protocol.port import LotPackage
-from imprint.station.remote_authority import client_tls
 from imprint.testing.soft_station import SoftStation
 
 CLIENTS: Final = 8
@@ -186,7 +186,7 @@ async def healths(port: WirePort) -> int:
 
 def prepare(platform: Platform) -> None:
     """A product, a release and a lot with room for every round."""
-    platform.command(AddProduct(definition=Product.from_yaml(PRODUCT, name="lamp").definition()))
+    platform.command(DefineProduct(definition=Product.from_yaml(PRODUCT, name="lamp").definition()))
     image = platform.seal(os.urandom(2048), version="1.0.0", security_counter=1)
     platform.command(AddRelease(product="lamp", role="production", image=image))
     platform.command(
@@ -194,7 +194,7 @@ def prepare(platform: Platform) -> None:
             lot="L",
             product="lamp",
             count=2 * UNITS * ROUNDS,
-            recipe=b"bench",
+            recipe="bench",
             recipe_name="bench",
             firmware="1.0.0+0",
             diagnostic=None,

@@ -23,11 +23,11 @@ from smpclient.requests.image_management import ImageErase
 from smpclient.transport.serial import SMPSerialTransport
 
 from imprint.assemble import Platform, open_platform
-from imprint.authority.production.commands import AddProduct, CreateLot
+from imprint.authority.production.commands import DefineProduct
 from imprint.authority.production.product import Product
-from imprint.authority.releases.release import AddRelease
 from imprint.clock import system_clock
 from imprint.make_workspace import create
+from imprint.protocol.commands import AddRelease, CreateLot
 from imprint.station.fixture import Fixture
 from imprint.station.journal import open_journal
 from imprint.station.recipe import SHIPPED
@@ -78,12 +78,12 @@ def platform_with_lot(folder: Path) -> Iterator[Platform]:
     """An authority with a lot ``L`` for all units."""
     create(folder, organization="Example", passphrase=PASSPHRASE, root_passphrase=PASSPHRASE)
     with open_platform(folder, lambda: PASSPHRASE) as platform:
-        platform.command(AddProduct(definition=Product.from_yaml(PRODUCT, name="product").definition()))
+        platform.command(DefineProduct(definition=Product.from_yaml(PRODUCT, name="product").definition()))
         for role, version in (("diagnostic", "0.9.0"), ("production", "1.0.0")):
             payload = role.encode() * (IMAGE_KIB * 1024 // len(role))
             image = platform.seal(payload, version=version, security_counter=1)
             platform.command(AddRelease(product="lamp", role=role, image=image))
-        recipe = (SHIPPED / "typical.yaml").read_bytes()
+        recipe = (SHIPPED / "typical.yaml").read_text()
         lot = CreateLot(
             lot="L",
             product="lamp",

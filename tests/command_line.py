@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 
 from imprint.assemble import Platform, open_platform, open_reader
-from imprint.authority.production.commands import AddProduct, CreateLot
+from imprint.authority.production.commands import DefineProduct
 from imprint.authority.production.product import Product
-from imprint.authority.releases.release import AddRelease
 from imprint.cli import run
 from imprint.cli.crl import sign_crl
 from imprint.cli.errors import exit_code_of
 from imprint.cli.lot import close_lot, export_lot
 from imprint.make_workspace import create
+from imprint.protocol.commands import AddRelease, CreateLot
 from imprint.protocol.intentions import QuarantineUnit
 from imprint.station.recipe import SHIPPED
 from imprint.testing.soft_station import SoftStation
@@ -97,7 +97,7 @@ def build_workspace(folder: Path) -> None:
     secret = PASSPHRASE.encode()
     create(folder, organization="Example", passphrase=secret, root_passphrase=secret)
     with open_platform(folder, lambda: secret) as platform:
-        platform.command(AddProduct(definition=Product.from_yaml(PRODUCT, name="lamp.yaml").definition()))
+        platform.command(DefineProduct(definition=Product.from_yaml(PRODUCT, name="lamp.yaml").definition()))
         for role, version in (("diagnostic", "0.9.0"), ("production", "1.0.0")):
             image = platform.seal(role.encode() * 900, version=version, security_counter=2)
             platform.command(AddRelease(product="lamp", role=role, image=image))
@@ -105,7 +105,7 @@ def build_workspace(folder: Path) -> None:
             lot=LOT,
             product="lamp",
             count=4,
-            recipe=(SHIPPED / "typical.yaml").read_bytes(),
+            recipe=(SHIPPED / "typical.yaml").read_text(),
             recipe_name="typical",
             firmware="1.0.0+0",
             diagnostic="0.9.0+0",
@@ -118,7 +118,7 @@ def build_export(workspace: Path, folder: Path) -> Path:
     """Close the workspace's lot, sign a revocation list, and export the lot to ``folder``."""
     with open_platform(workspace, PASSPHRASE.encode) as platform:
         close_lot(platform, LOT)
-        sign_crl(platform, days=7)
+        sign_crl(platform, platform.reader.workspace.crl, days=7)
     export_lot(open_reader(workspace), LOT, folder)
     return folder
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from imprint.assemble import open_platform
-from imprint.authority.production.commands import AddProduct, CreateLot
+from imprint.authority.production.commands import DefineProduct
 from imprint.authority.production.product import Product
-from imprint.authority.releases.release import AddRelease
 from imprint.make_workspace import create
+from imprint.protocol.commands import AddRelease, CreateLot
 from imprint.station.recipe import SHIPPED
 
 IMPRINT = (sys.executable, "-m", "imprint")
@@ -89,7 +89,7 @@ def make_line(folder: Path, *, count: int, serials: bytes = b"{made: SN-}") -> L
     create(line.workspace, organization="Example", passphrase=PASSPHRASE, root_passphrase=ROOT_PASSPHRASE)
     product = Product.from_yaml(_PRODUCT.replace(b"SERIALS", serials), name="lamp.yaml")
     with open_platform(line.workspace, lambda: PASSPHRASE) as platform:
-        platform.command(AddProduct(definition=product.definition()))
+        platform.command(DefineProduct(definition=product.definition()))
         for role, version, data in (
             ("diagnostic", "0.9.0", b"diag" * 4000),
             ("production", "1.0.0", bytes(range(256)) * 256),
@@ -100,7 +100,7 @@ def make_line(folder: Path, *, count: int, serials: bytes = b"{made: SN-}") -> L
             lot=LOT,
             product="lamp",
             count=count,
-            recipe=(SHIPPED / "typical.yaml").read_bytes(),
+            recipe=(SHIPPED / "typical.yaml").read_text(),
             recipe_name="typical.yaml",
             firmware="1.0.0+0",
             diagnostic="0.9.0+0",

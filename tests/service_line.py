@@ -1,9 +1,10 @@
 """A service as its processes: ``imprint serve`` on a workspace, and clients that enrolled with it."""
 
 import json
+import socket
 import subprocess
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,9 @@ from typing import Any
 import httpx
 
 from imprint.assemble import Platform
+from imprint.https import client_tls
 from imprint.service.decider import Decider
 from imprint.service.question import Question, Reply
-from imprint.station.remote_authority import client_tls
 from production_line import IMPRINT, PASSPHRASE, PATIENCE_S, Line
 
 
@@ -58,6 +59,15 @@ def asker(platform: Platform) -> Callable[[Question], Awaitable[Reply]]:
         return reply
 
     return ask
+
+
+def free_ports(count: int) -> tuple[int, ...]:
+    """Ports that nobody listens at; the service takes them again and again."""
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return tuple(each.getsockname()[1] for each in sockets)
 
 
 def give(file: Path, text: str) -> None:

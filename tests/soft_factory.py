@@ -19,7 +19,6 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from imprint.assemble import CHANGES, Platform, Reader, admit, entry_changes, open_reader
 from imprint.authority.access.account import Role
-from imprint.authority.access.commands import InviteAccount
 from imprint.authority.decisions.changes import Row
 from imprint.authority.decisions.kernel import Ask, Kernel
 from imprint.authority.decisions.outcome import Event, Moment, Outcome
@@ -28,10 +27,9 @@ from imprint.authority.issuance.access_ca import make_access_ca
 from imprint.authority.issuance.issuer import make_device_ca, make_root
 from imprint.authority.ledger.envelope import OpenedEntry, open_entry
 from imprint.authority.ledger.tree import Tree
-from imprint.authority.production.commands import AddProduct, CreateLot
+from imprint.authority.production.commands import DefineProduct
 from imprint.authority.production.entries import UNIT_CLAIMED
 from imprint.authority.production.product import Product
-from imprint.authority.releases.release import AddRelease
 from imprint.encoding import sha256_hex
 from imprint.errors import RefusedError
 from imprint.formats.note import ed25519_key
@@ -48,6 +46,7 @@ from imprint.protocol.answers import (
     Permitted,
     Refused,
 )
+from imprint.protocol.commands import AddRelease, CreateLot, InviteAccount
 from imprint.protocol.enrolment import Enrolment
 from imprint.protocol.intentions import (
     Action,
@@ -86,7 +85,7 @@ values:
 """
 OTHER_PRODUCT = PRODUCT.replace(b"lamp", b"toy").replace(b"SN-", b"TOY-").replace(b"5e:00", b"5e:01")
 OTHER_LOT = "lot-2"
-RECIPE = b"recipe: of the tests\n"
+RECIPE = "recipe: of the tests\n"
 P256 = ("device-ca", "firmware", "access-ca", "service")
 SIGNERS = {name: FileSigner(new_key("p256" if name in P256 else "ed25519")) for name in KEY_NAMES}
 _ROOT = FileSigner(new_key())
@@ -163,7 +162,7 @@ class Factory:
     def add_product(self, yaml: bytes = PRODUCT) -> None:
         """A product from its file."""
         definition = Product.from_yaml(yaml, name="product.yaml").definition()
-        assert self.platform.command(AddProduct(definition=definition)) == "added"
+        assert self.platform.command(DefineProduct(definition=definition)) == "added"
 
     def add_release(
         self, *, product: str = "lamp", role: str = "production", version: str = "1.0.0", counter: int = 2

@@ -10,10 +10,10 @@ from typing import Final
 
 from imprint.assemble import Platform, open_reader
 from imprint.authority.decisions.changes import Row
-from imprint.authority.production.commands import ClearUnit, CreateLot
 from imprint.errors import ImprintError, StorageError
 from imprint.protocol.answers import Answer, Certified, Challenged, Claimed, Refused
 from imprint.protocol.codec import decode_answer, encode_answer, encode_intention
+from imprint.protocol.commands import ClearUnit, CreateLot
 from imprint.protocol.intentions import Intention, QuarantineUnit, ReleaseUnit
 from imprint.protocol.port import AuthorityPort, LotPackage
 from imprint.station.asker import Asker

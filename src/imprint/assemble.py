@@ -16,7 +16,6 @@ from cryptography.x509 import load_pem_x509_certificate
 
 from imprint.authority.access import entries as access_entries
 from imprint.authority.access.account import find_account
-from imprint.authority.access.commands import InviteAccount, ResumeAccount, SuspendAccount
 from imprint.authority.access.rules import EnrolRule, InviteRule, ResumeRule, SuspendRule
 from imprint.authority.decisions.changes import Change, ChangesOf
 from imprint.authority.decisions.guard import refuse_rollback
@@ -25,15 +24,15 @@ from imprint.authority.decisions.outcome import Rule
 from imprint.authority.decisions.transaction import Reading
 from imprint.authority.issuance import entries as issuance_entries
 from imprint.authority.issuance.access_ca import AccessCa
-from imprint.authority.issuance.crl import SignCrl, SignCrlRule
+from imprint.authority.issuance.crl import SignCrlRule
 from imprint.authority.issuance.issuer import DeviceCa
 from imprint.authority.ledger.envelope import OpenedEntry
 from imprint.authority.ledger.tree import Tree
-from imprint.authority.production import commands
 from imprint.authority.production import entries as production_entries
 from imprint.authority.production.catalogue import Catalogue
 from imprint.authority.production.certify import CertifyRule
 from imprint.authority.production.claim import ClaimRule
+from imprint.authority.production.commands import CloseLotUnder, DefineProduct, Prepared
 from imprint.authority.production.complete import CompleteRule
 from imprint.authority.production.evidence import UNIT
 from imprint.authority.production.in_process import InProcessAuthority
@@ -46,6 +45,7 @@ from imprint.authority.production.owner import (
 )
 from imprint.authority.production.package import lot_package
 from imprint.authority.production.permit import PermitRule, QuarantineRule, ReleaseRule
+from imprint.authority.production.product import Product
 from imprint.authority.production.refund import RefundRule
 from imprint.authority.production.revocation import RevokeRule, ScrapRule
 from imprint.authority.production.rework import ReworkRule
@@ -53,8 +53,9 @@ from imprint.authority.production.take_over import TakeOverRule
 from imprint.authority.recovery import entries as recovery_entries
 from imprint.authority.recovery.generation import request_id
 from imprint.authority.releases import entries as release_entries
-from imprint.authority.releases.release import AddRelease, AddReleaseRule
+from imprint.authority.releases.release import AddReleaseRule
 from imprint.authority.releases.seal import seal
+from imprint.authority.views import LOOKS, Sources, find_crl
 from imprint.clock import Clock, system_clock
 from imprint.errors import AccessError, InputError, LedgerError, RefusedError, StorageError, WorkspaceError
 from imprint.formats.checkpoint import SignedCheckpoint, open_checkpoint
@@ -63,9 +64,11 @@ from imprint.formats.x509 import certificate_number
 from imprint.keys.signer import Signer
 from imprint.keys.uri import open_signer
 from imprint.keys.verify import decode_public_pem
-from imprint.protocol import intentions
+from imprint.protocol import commands, intentions
 from imprint.protocol.answers import Answer, Done, Refused
+from imprint.protocol.commands import Command
 from imprint.protocol.enrolment import Enrolment
+from imprint.protocol.person_port import View
 from imprint.protocol.port import LotPackage
 from imprint.storage.database import Database
 from imprint.storage.files import read_file, read_file_if_any, write_file
@@ -85,9 +88,6 @@ DECIDING: Final = ("device-ca", "ledger", "record", "firmware")
 SERVING: Final = (*DECIDING, "access-ca")
 
 _KEY_LIMIT: Final = 1 << 16
-
-
-Command = commands.Command | AddRelease | SignCrl | InviteAccount | SuspendAccount | ResumeAccount
 
 
 def entry_changes(entry: OpenedEntry) -> list[Change]:
@@ -125,6 +125,16 @@ class Reader:
     def access_ca(self) -> bytes:
         """The certificate of the CA of accounts, DER."""
         return _read_certificate(self.workspace.access_ca_certificate)
+
+    def read(self, view: View, **names: str) -> dict[str, Any]:
+        """As :meth:`imprint.protocol.person_port.Views.read`."""
+        with self.store.reading() as store:
+            return LOOKS[view](Sources(store=store, catalogue=self.catalogue, ca=lambda: self.chain()[0]), **names)
+
+    def crl(self) -> bytes:
+        """As :meth:`imprint.protocol.person_port.PersonPort.crl`."""
+        with self.store.reading() as store:
+            return store.blob(find_crl(store)["crl"])
 
     def read_ledger_file(self, path: str) -> bytes | None:
         """A public file of the ledger by its path in the ledger folder; None when there is none."""
@@ -275,11 +285,33 @@ class Platform:
             station=name,
         )
 
-    def command(self, command: Command) -> str:
+    def read(self, view: View, **names: str) -> dict[str, Any]:
+        """As :meth:`imprint.protocol.person_port.Views.read`."""
+        return self.reader.read(view, **names)
+
+    def crl(self) -> bytes:
+        """As :meth:`imprint.protocol.person_port.PersonPort.crl`."""
+        return self.reader.crl()
+
+    def access_ca(self) -> bytes:
+        """As :meth:`imprint.protocol.person_port.PersonPort.access_ca`."""
+        return self.reader.access_ca()
+
+    def request(self, command: Command) -> object:
+        """What a rule decides for this command. Raises :class:`InputError` for a product that is none."""
+        match command:
+            case commands.AddProduct(file=file):
+                return DefineProduct(definition=Product.from_yaml(file.encode(), name="product").definition())
+            case commands.CloseLot(lot=lot):
+                return CloseLotUnder(lot=lot, checkpoint=self.checkpoint().note)
+            case _:
+                return command
+
+    def command(self, command: Command | Prepared) -> str:
         """Decide an owner's command; the state that it led to. Raises :class:`RefusedError`, and :class:`StorageError`
         when the outcome is unknown."""
-        request_id = secrets.token_hex(16)
-        ask = Ask(actor=OWNER, request_id=request_id, body=repr(command).encode(), request=command)
+        decided = command if isinstance(command, Prepared) else self.request(command)
+        ask = Ask(actor=OWNER, request_id=secrets.token_hex(16), body=repr(decided).encode(), request=decided)
         try:
             result = self._kernel.decide(ask).result
         except StorageError:  # the commit may have failed after it was kept: the same ID gets the same decision
@@ -374,20 +406,20 @@ def _rules(reader: Reader, signers: Mapping[str, Signer]) -> dict[type, Rule]:
         intentions.CompleteUnit: CompleteRule(catalogue, signers["record"], boot_key),
         intentions.ReleaseUnit: ReleaseRule(catalogue),
         intentions.QuarantineUnit: QuarantineRule(catalogue),
-        commands.AddProduct: AddProductRule(),
+        DefineProduct: AddProductRule(),
         commands.CreateLot: CreateLotRule(catalogue, ca.chain),
-        commands.CloseLot: CloseLotRule(catalogue, signers["record"], reader.open_checkpoint),
+        CloseLotUnder: CloseLotRule(catalogue, signers["record"], reader.open_checkpoint),
         commands.RefundUnits: RefundRule(catalogue),
         commands.ExpireClaims: ExpireClaimsRule(catalogue),
         commands.ScrapUnit: ScrapRule(),
         commands.RevokeUnit: RevokeRule(),
         commands.ReworkUnit: ReworkRule(),
         commands.ClearUnit: ClearRule(),
-        AddRelease: AddReleaseRule(boot_key),
-        InviteAccount: InviteRule(reserved=frozenset((OWNER, UNIT))),
-        SuspendAccount: SuspendRule(),
-        ResumeAccount: ResumeRule(),
-        SignCrl: SignCrlRule(ca),
+        commands.AddRelease: AddReleaseRule(boot_key),
+        commands.InviteAccount: InviteRule(reserved=frozenset((OWNER, UNIT))),
+        commands.SuspendAccount: SuspendRule(),
+        commands.ResumeAccount: ResumeRule(),
+        commands.SignCrl: SignCrlRule(ca),
     }
     if "access-ca" in signers:
         rules[Enrolment] = EnrolRule(access_ca(reader, signers["access-ca"]))

@@ -6,6 +6,8 @@
     key.pem           the TLS key, encrypted           cert.pem   its certificate
     access-ca.pem     the only CA that is trusted to be the authority
     station/          the journals of the station that runs here
+    requests/         the IDs of a person's requests that were not answered yet
+    crl.pem           the last revocation list that the person had signed
 
 The folder is safe to enrol again from after a crash or a lost reply: the same key and the same request are used, so the
 authority gives the same certificate.
@@ -36,6 +38,7 @@ from imprint.protocol.enrolment import Enrolment, Invitation
 from imprint.storage.files import PRIVATE, make_folder, read_file, read_file_if_any, write_file
 
 SETTINGS: Final = "enrolled.toml"
+_ACCESS_CA: Final = "access-ca.pem"
 _REQUEST: Final = "request.pem"
 _PATIENCE_S: Final = 15.0
 _LIMIT: Final = 1 << 16
@@ -53,6 +56,26 @@ class EnrolledFolder:
     def journal(self) -> Path:
         """The journal of this station."""
         return self.folder / "station" / f"{self.name}.journal"
+
+    @property
+    def requests(self) -> Path:
+        """Where this person's open requests are."""
+        return self.folder / "requests"
+
+    @property
+    def crl(self) -> Path:
+        """The last revocation list that this person had signed, PEM."""
+        return self.folder / "crl.pem"
+
+    def access_ca(self) -> bytes:
+        """The certificate of the authority's CA of accounts, DER."""
+        pem = read_file(self.folder / _ACCESS_CA, limit=_LIMIT)
+        return x509.load_pem_x509_certificate(pem).public_bytes(Encoding.DER)
+
+
+def is_enrolled(folder: Path) -> bool:
+    """Whether this folder names an authority elsewhere."""
+    return (folder / SETTINGS).exists()
 
 
 def open_enrolled(folder: Path) -> EnrolledFolder:
@@ -74,12 +97,12 @@ def enrol(folder: Path, url: str, invitation: Invitation, passphrase: bytes) -> 
     Raises :class:`AccessError` when the authority is not the one of the invitation, or the invitation is not open;
     :class:`Unreachable` when there is no answer: call again with the same folder.
     """
-    if (folder / SETTINGS).exists():
+    if is_enrolled(folder):
         raise WorkspaceError("this folder is enrolled already", subject=str(folder), next_step="Choose a new one")
     make_folder(folder)
     csr = _request(folder, invitation.name, passphrase)
     access_ca = _access_ca(url, invitation)
-    write_file(folder / "access-ca.pem", access_ca.encode())
+    write_file(folder / _ACCESS_CA, access_ca.encode())
     with _client(ssl.create_default_context(cadata=access_ca), url) as client:
         service = str(_asked(client, "GET", "/v1/authority")["url"])
         body = encode_enrolment(Enrolment(name=invitation.name, code=invitation.code, csr=csr))
@@ -90,6 +113,8 @@ def enrol(folder: Path, url: str, invitation: Invitation, passphrase: bytes) -> 
         raise FormatError(f"the answer is about another thing: {result.kind}", subject=url)
     write_file(folder / "cert.pem", certificate_pem(result.certificate))
     text = f'[enrolled]\nurl = "{_plain(service)}"\nname = "{_plain(result.name)}"\nrole = "{_plain(result.role)}"\n'
+    if result.role == "station":
+        make_folder(folder / "station")
     write_file(folder / SETTINGS, text.encode())
     return open_enrolled(folder)
 
@@ -102,7 +127,6 @@ def _plain(text: str) -> str:
 
 def _request(folder: Path, name: str, passphrase: bytes) -> bytes:
     """The PKCS#10 request of an earlier try, else a new key and its request."""
-    make_folder(folder / "station")
     known = read_file_if_any(folder / _REQUEST, limit=_LIMIT)
     if known is not None:
         # The passphrase must be the one that will open the key later.

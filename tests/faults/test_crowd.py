@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from test_service_kills import station, working
 
-from imprint.station.remote_authority import client_tls
+from imprint.https import client_tls
 from line_check import disagreements
 from production_line import LONG, PASSPHRASE, make_line, served
 from service_line import Service, serving

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from imprint.authority.production import evidence
-from imprint.authority.production.commands import ClearUnit
 from imprint.protocol.answers import Answer, Completed, Refused
 from imprint.protocol.codec import decode_intention
+from imprint.protocol.commands import ClearUnit
 from imprint.protocol.intentions import Intention
 from imprint.protocol.refusals import Code
 from imprint.station.run_event import Status

@@ -1,7 +1,6 @@
 """``kill -9`` of the service and of two stations on other machines than it, at random moments; the line goes on."""
 
 import random
-import socket
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -10,7 +9,7 @@ from pathlib import Path
 
 from line_check import disagreements
 from production_line import IMPRINT, LONG, Line, make_line, run, seed_of_today, served, statuses, units_of
-from service_line import command, serving
+from service_line import command, free_ports, serving
 
 GOOD = {"complete", "already-complete"}
 PATIENCE_S = 240
@@ -21,15 +20,6 @@ def station(line: Line, folder: Path, units: Sequence[int], *more: str) -> list[
     fixtures = [text for unit in units for text in ("--fixture", f"{line.bench}/{unit}")]
     passphrase = ("--passphrase-file", str(line.passphrase_file))
     return [*IMPRINT, "-C", str(folder), "station", "run", "--lot", "L1", "--json", *fixtures, *passphrase, *more]
-
-
-def free_ports(count: int) -> tuple[int, ...]:
-    """Ports that nobody listens at; the service takes them again and again."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return tuple(each.getsockname()[1] for each in sockets)
 
 
 @contextmanager

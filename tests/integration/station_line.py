@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from imprint.assemble import Platform, open_platform
-from imprint.authority.production.commands import AddProduct, CreateLot
+from imprint.authority.production.commands import DefineProduct
 from imprint.authority.production.product import Product
-from imprint.authority.releases.release import AddRelease
 from imprint.clock import system_clock
 from imprint.encoding import b64
 from imprint.make_workspace import create
+from imprint.protocol.commands import AddRelease, CreateLot
 from imprint.protocol.port import AuthorityPort, LotPackage
 from imprint.station.fixture import Fixture
 from imprint.station.journal import Journal
@@ -58,7 +58,7 @@ def authority(
     folder: Path,
     *,
     count: int = 10,
-    recipe: bytes | None = None,
+    recipe: str | None = None,
     algorithm: str = "p256",
     vendor_root: bytes | None = None,
     firmware: bytes = bytes(range(256)) * 64,
@@ -73,7 +73,7 @@ def authority(
     with open_platform(folder, lambda: PASSPHRASE) as platform:
         origin, roots = ("preprovisioned", json.dumps([b64(vendor_root)])) if vendor_root else ("device", "[]")
         text = _PRODUCT.format(algorithm=algorithm, origin=origin, roots=roots)
-        platform.command(AddProduct(definition=Product.from_yaml(text.encode(), name="lamp.yaml").definition()))
+        platform.command(DefineProduct(definition=Product.from_yaml(text.encode(), name="lamp.yaml").definition()))
         for role, version, payload in (("diagnostic", "0.9.0", b"diag" * 3000), ("production", "1.0.0", firmware)):
             image = platform.seal(payload, version=version, security_counter=1)
             platform.command(AddRelease(product="lamp", role=role, image=image))
@@ -82,7 +82,7 @@ def authority(
                 lot=LOT,
                 product="lamp",
                 count=count,
-                recipe=recipe or (SHIPPED / name).read_bytes(),
+                recipe=recipe or (SHIPPED / name).read_text(),
                 recipe_name=name,
                 firmware="1.0.0+0",
                 diagnostic="0.9.0+0",

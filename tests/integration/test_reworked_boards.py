@@ -15,10 +15,10 @@ from station_line import LOT, authority, run_line, virtual_units
 from command_line import CommandLine
 from imprint.assemble import Platform, open_reader
 from imprint.authority.decisions.changes import Row
-from imprint.authority.production.commands import RevokeUnit, ReworkUnit
 from imprint.cli.crl import sign_crl
 from imprint.formats.crl import Reason
 from imprint.formats.x509 import certificate_pem
+from imprint.protocol.commands import RevokeUnit, ReworkUnit
 from imprint.station.fixture import Fixture
 from imprint.station.journal import Journal, open_journal
 from imprint.station.run_event import RunOutcome, Status
@@ -74,7 +74,7 @@ def test_a_fused_and_locked_board_starts_again(tmp_path: Path, algorithm: str, i
         assert [(row["state"], row["serial"]) for row in (old, new)] == [("superseded", SERIAL), ("complete", SERIAL)]
         assert old["public_key"] == new["public_key"], "the key was there, and stays"
         assert not new["contested"]
-        sign_crl(platform, days=7)
+        sign_crl(platform, platform.reader.workspace.crl, days=7)
         assert "certificate revoked" in openssl_verdict(tmp_path, platform, old)
         assert openssl_verdict(tmp_path, platform, new) == "OK"
         shutil.rmtree(imprint.workspace)

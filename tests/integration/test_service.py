@@ -11,10 +11,10 @@ from pathlib import Path
 import httpx
 import pytest
 
+from imprint.https import client_tls
 from imprint.protocol.codec import encode_intention
 from imprint.protocol.intentions import ClaimUnit
 from imprint.service.permissions import PERMISSIONS
-from imprint.station.remote_authority import client_tls
 from production_line import LOT, PASSPHRASE, make_line
 from service_line import Service, command, enrolling, give, serving
 
@@ -139,7 +139,7 @@ def test_the_page_lists_every_route_and_no_other(service: Service) -> None:
 def test_each_route_for_each_role(service: Service, role: str) -> None:
     with service.client(folder_of(service, role)) as client:
         for (method, path), (operation, may) in table().items():
-            where = path.format(request_id="x", lot=LOT, name="N", path="vkey", number="1f")
+            where = path.format(request_id="x", lot=LOT, name="N", product="P", path="vkey", number="1f")
             response = client.request(method, where, content=b"{}" if method == "PUT" else None)
             told = f"{role}: {method} {path}: {response.status_code} {response.text[:200]}"
             if role in may:

@@ -12,13 +12,13 @@ import pytest
 import uvloop
 
 from imprint.assemble import SERVING, open_platform
+from imprint.https import client_tls
 from imprint.keys.file import decrypt_key_file
 from imprint.service import listener
 from imprint.service.app import make_app
 from imprint.service.listener import Listener, bind, server_tls
 from imprint.service.measures import Measures
 from imprint.service.rates import RATE, Rates
-from imprint.station.remote_authority import client_tls
 from production_line import PASSPHRASE, make_line
 from service_line import asker, serving
 

@@ -19,11 +19,12 @@ from cryptography.x509 import load_der_x509_certificate, load_pem_x509_certifica
 from station_line import LOT, STATION, authority, run_line, virtual_units
 
 from imprint.assemble import Platform
-from imprint.authority.production.commands import CloseLot, CreateLot
+from imprint.authority.production.commands import CloseLotUnder
 from imprint.errors import RecipeError, StorageError
 from imprint.keys.verify import encode_public_pem
 from imprint.protocol.answers import Answer
 from imprint.protocol.codec import decode_answer, decode_intention, encode_answer
+from imprint.protocol.commands import CreateLot
 from imprint.protocol.evidence import Grade
 from imprint.protocol.intentions import CompleteUnit, Intention
 from imprint.protocol.port import AuthorityPort, LotPackage
@@ -219,10 +220,10 @@ def test_a_fused_boot_key_is_observed(tmp_path: Path, right: bool, impatient: No
         assert "another boot key" in outcome.message
 
 
-def with_program(program: str, **options: Any) -> bytes:
+def with_program(program: str, **options: Any) -> str:
     """The typical recipe with a test program before the key is made."""
     chosen = {"command": [sys.executable, "-c", program], "timeout_s": 20, **options}
-    return TYPICAL.replace("  - make-key\n", f"  - run-program: {json.dumps(chosen)}\n  - make-key\n").encode()
+    return TYPICAL.replace("  - make-key\n", f"  - run-program: {json.dumps(chosen)}\n  - make-key\n")
 
 
 GOOD_PROGRAM = """
@@ -420,7 +421,7 @@ def test_an_unfinished_run_of_a_lot_that_has_closed_is_over(tmp_path: Path) -> N
         authority(tmp_path / "W") as platform,
         open_journal(tmp_path / "j") as journal,
     ):
-        typical = (SHIPPED / "typical.yaml").read_bytes()
+        typical = (SHIPPED / "typical.yaml").read_text()
         platform.command(
             CreateLot(
                 lot="L0",
@@ -432,7 +433,7 @@ def test_an_unfinished_run_of_a_lot_that_has_closed_is_over(tmp_path: Path) -> N
                 diagnostic="0.9.0+0",
             )
         )
-        platform.command(CloseLot(lot="L0", checkpoint=platform.checkpoint().note))
+        platform.command(CloseLotUnder(lot="L0", checkpoint=platform.checkpoint().note))
         started = RunStarted(
             run="old", lot="L0", hardware_id=units[0]["hardware_id"], fixture="0", time="2026-01-01T00:00:00.000Z"
         )
@@ -443,7 +444,7 @@ def test_an_unfinished_run_of_a_lot_that_has_closed_is_over(tmp_path: Path) -> N
 
 
 def test_a_recipe_that_does_not_fit_is_told_before_any_unit_is_touched(tmp_path: Path) -> None:
-    with authority(tmp_path / "W", recipe=(SHIPPED / "preprovisioned.yaml").read_bytes()) as platform:
+    with authority(tmp_path / "W", recipe=(SHIPPED / "preprovisioned.yaml").read_text()) as platform:
         with open_journal(tmp_path / "j") as journal, pytest.raises(RecipeError, match="key origin is device"):
             asyncio.run(run_line(platform, journal, [Fixture(name="0", port="/nowhere")]))
         assert (tmp_path / "j").read_bytes() == b""

@@ -15,13 +15,12 @@ from sqlalchemy import Column, LargeBinary, Table, Text
 
 from imprint.assemble import open_reader
 from imprint.authority.access.account import Role
-from imprint.authority.access.commands import InviteAccount
-from imprint.authority.issuance.crl import SignCrl
 from imprint.authority.ledger.tree import Tree
-from imprint.authority.production.commands import ClearUnit, CloseLot, RefundUnits, ReworkUnit, ScrapUnit
+from imprint.authority.production.commands import CloseLotUnder
 from imprint.errors import ImprintError, LedgerError
 from imprint.formats.merkle import leaf_hash
 from imprint.formats.tiles import encode_bundle, split_bundle, tile_paths
+from imprint.protocol.commands import ClearUnit, InviteAccount, RefundUnits, ReworkUnit, ScrapUnit, SignCrl
 from imprint.storage.tables import metadata
 from imprint.storage.tile_folder import TileFolder
 from imprint.verify_ledger import verify_ledger
@@ -72,7 +71,7 @@ def fill(factory: Factory) -> None:
     factory.platform.command(SignCrl(days=7))
     checkpoint = factory.platform.checkpoint()
     for lot in (LOT, "lot-2"):
-        factory.platform.command(CloseLot(lot=lot, checkpoint=checkpoint.note))
+        factory.platform.command(CloseLotUnder(lot=lot, checkpoint=checkpoint.note))
     factory.platform.checkpoint()
 
 

@@ -22,21 +22,13 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from imprint.authority.production.commands import (
-    ClearUnit,
-    CloseLot,
-    Command,
-    ExpireClaims,
-    RefundUnits,
-    RevokeUnit,
-    ReworkUnit,
-    ScrapUnit,
-)
+from imprint.authority.production.commands import CloseLotUnder, Prepared
 from imprint.errors import RefusedError
 from imprint.formats.crl import Reason
 from imprint.formats.mcuboot import parse
 from imprint.protocol.answers import Answer, Certified, Challenged, Claimed, Permitted, Refused
 from imprint.protocol.codec import encode_answer
+from imprint.protocol.commands import ClearUnit, Command, ExpireClaims, RefundUnits, RevokeUnit, ReworkUnit, ScrapUnit
 from imprint.protocol.intentions import Intention, QuarantineUnit, ReleaseUnit
 from imprint.protocol.refusals import Code
 from imprint.testing.soft_unit import SoftUnit
@@ -413,10 +405,10 @@ class Line(RuleBasedStateMachine):
     def close(self) -> None:
         in_work = any(model.state in IN_WORK for model in self.models)
         note = self.factory.platform.checkpoint().note
-        assert self.command(CloseLot(lot=LOT, checkpoint=note)) == (Code.WRONG_STATE if in_work else None)
+        assert self.command(CloseLotUnder(lot=LOT, checkpoint=note)) == (Code.WRONG_STATE if in_work else None)
         self.closed = not in_work
 
-    def command(self, command: Command) -> str | None:
+    def command(self, command: Command | Prepared) -> str | None:
         try:
             self.factory.platform.command(command)
         except RefusedError as refused:

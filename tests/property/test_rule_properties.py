@@ -24,9 +24,10 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from imprint.authority.production.commands import ClearUnit, CloseLot, Command, ExpireClaims, ScrapUnit
+from imprint.authority.production.commands import CloseLotUnder, Prepared
 from imprint.errors import ConflictError, KeyStoreError, RefusedError, StorageError
 from imprint.protocol.answers import Certified, Challenged, Claimed, Permitted
+from imprint.protocol.commands import ClearUnit, Command, ExpireClaims, ScrapUnit
 from imprint.protocol.intentions import ClaimUnit, Intention, QuarantineUnit, ReleaseUnit
 from imprint.testing.soft_station import SoftStation
 from imprint.testing.soft_unit import SoftUnit
@@ -217,9 +218,9 @@ class Rules(RuleBasedStateMachine):
     @rule()
     def close(self) -> None:
         """Refused while units are in work; afterwards everything else is."""
-        self.command(CloseLot(lot=LOT, checkpoint=self.factory.platform.checkpoint().note))
+        self.command(CloseLotUnder(lot=LOT, checkpoint=self.factory.platform.checkpoint().note))
 
-    def command(self, command: Command) -> None:
+    def command(self, command: Command | Prepared) -> None:
         with suppress(RefusedError, StorageError):
             self.factory.platform.command(command)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from imprint.assemble import open_platform, open_reader
-from imprint.authority.production.commands import CloseLot
+from imprint.authority.production.commands import CloseLotUnder
 from imprint.errors import (
     FormatError,
     ImprintError,
@@ -140,7 +140,7 @@ def test_a_chain_that_does_not_hold(factory: Factory, folder: Path) -> None:
 
 def test_a_refusal_is_an_error_for_its_owner(factory: Factory) -> None:
     with pytest.raises(RefusedError) as caught:
-        factory.platform.command(CloseLot(lot="lot-x", checkpoint=b""))
+        factory.platform.command(CloseLotUnder(lot="lot-x", checkpoint=b""))
     assert (caught.value.code, bool(caught.value.next_step)) == ("unknown-lot", True)
 
 

@@ -36,14 +36,22 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         *(*COMMON, "authority.ledger", "authority.decisions", "authority.issuance", "authority.access"),
         "authority.production",
     ),
+    "authority.views": (
+        *(*COMMON, "authority.ledger", "authority.decisions", "authority.issuance", "authority.access"),
+        *("authority.releases", "authority.production"),
+    ),
     "authority": COMMON,  # authority/__init__.py: the rooms have a line each
-    "station": COMMON,
+    "https": FOUNDATION,
+    "station": (*COMMON, "https"),
+    "person": (*COMMON, "https", "storage.files"),
     "virtual": COMMON,
-    "storage": (*COMMON, "authority.ledger", "authority.decisions"),
+    "storage": (*COMMON, "authority.ledger", "authority.decisions", "storage.files"),
+    "storage.files": FOUNDATION,
     "assemble": PLATFORM,
     "make_workspace": PLATFORM,
     "enrol": (*COMMON, "keys", "storage", "station"),
-    "service": (*COMMON, "authority", "assemble"),
+    "make_checkpoints": ("assemble",),
+    "service": (*COMMON, "authority", "assemble", "make_checkpoints"),
     "verify_ledger": (*PLATFORM, "assemble"),
     "verify_record": (*PLATFORM, "assemble"),
     "make_backup": (*PLATFORM, "assemble", "verify_ledger"),
@@ -52,8 +60,18 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "reconcile_ledger": (*PLATFORM, "assemble", "lost_decisions"),
     "testing": (*PLATFORM, "assemble", "make_workspace"),
     "cli": (
-        *(*PLATFORM, "assemble", "make_workspace", "service", "enrol", "verify_ledger", "verify_record"),
-        *("make_backup", "restore_backup", "reconcile_ledger", "testing"),
+        *(
+            *PLATFORM,
+            "assemble",
+            "make_workspace",
+            "service",
+            "enrol",
+            "person",
+            "https",
+            "verify_ledger",
+            "verify_record",
+        ),
+        *("make_checkpoints", "make_backup", "restore_backup", "reconcile_ledger", "testing"),
     ),
     "__main__": ("cli",),
 }
@@ -69,7 +87,7 @@ OWNERS = {
     "uvicorn": ("service",),
     "prometheus_client": ("service",),
     "structlog": ("service",),
-    "httpx": ("station", "enrol"),
+    "httpx": ("https", "station", "person", "enrol"),
 }
 PURE = ("errors", "encoding", "clock", "formats", "protocol")
 EFFECTS = frozenset(
@@ -186,6 +204,12 @@ def test_the_house_keeps_its_rules() -> None:
         ("station.targets.smp", "from imprint.virtual.unit import Unit"),
         ("virtual.server", "import imprint.station.targets.smp"),
         ("virtual.server", "import imprint.authority"),
+        # nor does a person's client know what is behind the service
+        ("person.remote_authority", "from imprint.authority.production.commands import DefineProduct"),
+        ("person.remote_authority", "from imprint.assemble import Platform"),
+        ("person.remote_authority", "from imprint.station.remote_authority import RemoteAuthority"),
+        ("person.open_requests", "from imprint.storage.database import Database"),
+        ("authority.access.account", "from imprint.person.open_requests import OpenRequests"),
         # the order inside the authority
         ("authority.ledger.replay", "from imprint.authority.decisions.kernel import decide"),
         ("authority.decisions.kernel", "from imprint.authority.issuance import issuer"),

@@ -13,8 +13,7 @@ import pytest
 from imprint import reconcile_ledger as module
 from imprint.assemble import open_platform, open_reader
 from imprint.authority.access.account import Role
-from imprint.authority.issuance.crl import SignCrl, last_crl
-from imprint.authority.production.commands import ClearUnit, RevokeUnit, ReworkUnit, ScrapUnit
+from imprint.authority.issuance.crl import last_crl
 from imprint.authority.recovery.generation import generation_of, next_origin
 from imprint.authority.recovery.reconcile import SKIPPED_LISTS
 from imprint.errors import FormatError, InputError, LedgerError, RefusedError, StorageError, WorkspaceError
@@ -22,6 +21,7 @@ from imprint.formats.crl import Reason, encode_pem, open_crl
 from imprint.make_backup import make_backup
 from imprint.protocol.answers import Answer, Claimed, Completed
 from imprint.protocol.codec import encode_answer, encode_intention
+from imprint.protocol.commands import ClearUnit, RevokeUnit, ReworkUnit, ScrapUnit, SignCrl
 from imprint.protocol.intentions import Intention
 from imprint.protocol.port import AuthorityPort, LotPackage
 from imprint.reconcile_ledger import Declared, Draft, draft_reconciliation, finish, reconcile_ledger, unfinished
@@ -340,7 +340,7 @@ def test_beyond_the_grant_nobody_accounts_for_a_unit(loss: Loss) -> None:
     units = [new_unit() for _ in range(GRANT)]
 
     def work(bench: Bench) -> None:
-        from imprint.authority.production.commands import RefundUnits
+        from imprint.protocol.commands import RefundUnits
 
         bench.imprint(units[0])
         bench.imprint(units[1])

@@ -18,19 +18,18 @@ from rich.console import Console
 
 from imprint.assemble import Platform, open_platform, open_reader
 from imprint.authority.access.account import Role
-from imprint.authority.production.commands import AddProduct, CreateLot
-from imprint.authority.production.product import Product
-from imprint.authority.releases.release import AddRelease
 from imprint.cli.account import invite_account
-from imprint.cli.lot import close_lot, export_lot, reconciliation
+from imprint.cli.lot import close_lot, export_lot
 from imprint.cli.output import Json, show
 from imprint.cli.passphrase import PassphraseFile, read_passphrase
 from imprint.cli.recipe import read_recipe
 from imprint.cli.station import run_station
 from imprint.enrol import enrol
-from imprint.errors import InputError, LedgerError, StorageError, UnitError
+from imprint.errors import LedgerError, StorageError, UnitError
 from imprint.formats.firmware import KNOWN_REGIONS, parse_firmware
 from imprint.make_workspace import create
+from imprint.protocol.commands import AddProduct, AddRelease, CreateLot
+from imprint.protocol.person_port import View
 from imprint.station.fixture import Fixture
 from imprint.storage.files import read_file
 from imprint.storage.folder import refuse_occupied
@@ -263,7 +262,7 @@ def _passphrase(file: Path | None) -> bytes:
 
 
 def _prepare(platform: Platform, payload: bytes, units: int) -> None:
-    platform.command(AddProduct(definition=Product.from_yaml(PRODUCT, name="product.yaml").definition()))
+    platform.command(AddProduct(file=PRODUCT.decode()))
     images = {
         "diagnostic": platform.seal(secrets.token_bytes(DIAGNOSTIC_SIZE), version="0.9.0", security_counter=1),
         "production": platform.seal(payload, version="1.0.0", security_counter=1),
@@ -275,7 +274,7 @@ def _prepare(platform: Platform, payload: bytes, units: int) -> None:
         lot=LOT,
         product="demo-thermostat",
         count=units,
-        recipe=recipe,
+        recipe=recipe.decode(),
         recipe_name=name,
         firmware="1.0.0+0",
         diagnostic="0.9.0+0",
@@ -306,11 +305,7 @@ def virtual_units(folder: Path, count: int, faults: dict[int, str]) -> Iterator[
 def _result(workspace: Path, export: Path) -> dict[str, Any]:
     reader = open_reader(workspace)
     export_lot(reader, LOT, export)
-    with reader.store.reading() as store:
-        row = store.get("lots", lot=LOT)
-        if row is None:
-            raise InputError("the lot is gone", subject=LOT)
-        total = reconciliation(store, row)
+    total = reader.read(View.REPORT, lot=LOT)
     verified = verify_ledger(reader)
     names = ("lot", "granted", "refunded", "shipped", "scrapped", "quarantined", "unused")
     return {

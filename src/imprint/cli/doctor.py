@@ -12,6 +12,7 @@ from imprint.cli.machine_checks import machine_checks
 from imprint.cli.output import Json, note, show
 from imprint.cli.workspace_checks import workspace_checks
 from imprint.clock import system_clock
+from imprint.enrol import is_enrolled, open_enrolled
 from imprint.errors import WorkspaceError
 from imprint.storage.workspace import SETTINGS
 
@@ -40,6 +41,10 @@ def doctor(ctx: typer.Context, as_json: Json = False) -> None:
 def _findings(folder: Path) -> Iterator[Finding]:
     now = system_clock()
     yield from machine_checks(folder if folder.is_dir() else Path(), now)
+    if is_enrolled(folder):
+        enrolled = open_enrolled(folder)
+        yield Finding(check="enrolled folder", found=f"{enrolled.name} ({enrolled.role}) at {enrolled.url}")
+        return
     # Without -C the current folder may be any folder; one that was named must be a workspace.
     if folder != Path() or (folder / SETTINGS).exists():
         yield from workspace_checks(folder, now)

@@ -6,22 +6,23 @@ from typing import Annotated, Any
 
 import typer
 
-from imprint.assemble import Platform, Reader
-from imprint.authority.decisions.changes import Row
+from imprint.assemble import Reader
 from imprint.authority.decisions.transaction import Reading
-from imprint.authority.production.commands import CloseLot, CreateLot, ExpireClaims, RefundUnits
 from imprint.authority.production.export import closed_lot, ledger_files, lot_files, trust_files
-from imprint.authority.production.life_cycle import State
-from imprint.authority.production.reconciliation import lot_summary
+from imprint.authority.production.reconciliation import SUMMARY
 from imprint.cli.output import Json, note, show
 from imprint.cli.passphrase import PassphraseFd, PassphraseFile
 from imprint.cli.reason import Reason, checked_reason
 from imprint.cli.recipe import read_recipe
-from imprint.cli.workspace_access import deciding, reading, signed_head
+from imprint.cli.workspace_access import asking, reading, signed_head, viewing
 from imprint.errors import RefusedError
 from imprint.formats.mcuboot import parse_version
+from imprint.formats.profile import parse_profile
+from imprint.protocol.commands import CloseLot, CreateLot, ExpireClaims, RefundUnits
+from imprint.protocol.evidence import Grade
+from imprint.protocol.person_port import PersonPort, View, Views
 from imprint.protocol.refusals import Code
-from imprint.station.recipe import check_fits, parse_recipe
+from imprint.station.recipe import Recipe, check_fits, parse_recipe
 from imprint.storage.folder import write_folder
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
@@ -52,84 +53,91 @@ def create(
     Example: imprint lot create 2026-11 --product thermostat --count 500 --release 1.0.0 --diagnostic 0.9.0
     """
     name, data = read_recipe(recipe)
+    steps = parse_recipe(data, name=name)
     command = CreateLot(
         lot=lot,
         product=product,
         count=count,
-        recipe=data,
+        recipe=data.decode(),
         recipe_name=name,
         firmware=str(parse_version(release)),
         diagnostic=None if diagnostic is None else str(parse_version(diagnostic)),
         refunds_at_most=refunds_at_most,
     )
-    _refuse_misfit(reading(ctx), command)
-    with deciding(ctx, passphrase_file, passphrase_fd) as platform:
-        platform.command(command)
-        with platform.reader.store.reading() as store:
-            show(lot_summary(_lot(store, lot)), as_json=as_json)
+    with asking(ctx, passphrase_file, passphrase_fd) as authority:
+        _refuse_misfit(authority, steps, command)
+        authority.command(command)
+        found = _sum(authority, lot)
+    show(found, as_json=as_json)
     if not as_json:
         note(f"Next: imprint station run --lot {lot} --fixture PORT")
 
 
-def _refuse_misfit(reader: Reader, command: CreateLot) -> None:
+def _refuse_misfit(authority: Views, recipe: Recipe, command: CreateLot) -> None:
     """A lot pins its recipe for good. Whether the product exists is the authority's to say."""
-    with reader.store.reading() as store:
-        if store.get("products", product=command.product) is None:
-            return
-        product = reader.catalogue.product(store, command.product)
+    try:
+        product = authority.read(View.PRODUCT, product=command.product)
+    except RefusedError:
+        return
     check_fits(
-        parse_recipe(command.recipe, name=command.recipe_name),
+        recipe,
         name=command.recipe_name,
-        key_origin=product.profile.key_origin,
+        key_origin=parse_profile(product["identity"]).key_origin,
         has_diagnostic=command.diagnostic is not None,
-        least_grades=product.least_grades(),
+        least_grades={claim: Grade(grade) for claim, grade in product["least_grades"].items()},
     )
 
 
+def _sum(authority: Views, lot: str) -> dict[str, Any]:
+    found = authority.read(View.LOT, lot=lot)
+    return {name: found[name] for name in SUMMARY}
+
+
 @app.command("list")
-def list_(ctx: typer.Context, as_json: Json = False) -> None:
+def list_(
+    ctx: typer.Context,
+    passphrase_file: PassphraseFile = None,
+    passphrase_fd: PassphraseFd = None,
+    as_json: Json = False,
+) -> None:
     """All lots with their sums.
 
     Example: imprint lot list
     """
-    with reading(ctx).store.reading() as store:
-        show({"lots": [lot_summary(row) for row in store.find("lots")]}, as_json=as_json)
+    with viewing(ctx, passphrase_file, passphrase_fd) as authority:
+        show(authority.read(View.LOTS), as_json=as_json)
 
 
 @app.command("show")
-def show_(ctx: typer.Context, lot: Lot, as_json: Json = False) -> None:
+def show_(
+    ctx: typer.Context,
+    lot: Lot,
+    passphrase_file: PassphraseFile = None,
+    passphrase_fd: PassphraseFd = None,
+    as_json: Json = False,
+) -> None:
     """One lot: its sum, and what it pins.
 
     Example: imprint lot show 2026-11
     """
-    with reading(ctx).store.reading() as store:
-        row = _lot(store, lot)
-        images = {name: _release(store, row, name) for name in ("firmware", "diagnostic")}
-    pinned = {
-        "refunds_at_most": row["refunds_at_most"],
-        "recipe": {"name": row["recipe_name"], "sha256": row["recipe"]},
-        "profile_sha256": row["profile"],
-    }
-    show({**lot_summary(row), **pinned, **images}, as_json=as_json)
-
-
-def _release(store: Reading, lot: Row, name: str) -> dict[str, str] | None:
-    if lot[name] is None:
-        return None
-    role = "production" if name == "firmware" else name
-    (release,) = store.find("releases", product=lot["product"], role=role, image=lot[name])
-    return {"version": release["version"], "sha256": release["image"]}
+    with viewing(ctx, passphrase_file, passphrase_fd) as authority:
+        show(authority.read(View.LOT, lot=lot), as_json=as_json)
 
 
 @app.command()
-def report(ctx: typer.Context, lot: Lot, as_json: Json = False) -> None:
+def report(
+    ctx: typer.Context,
+    lot: Lot,
+    passphrase_file: PassphraseFile = None,
+    passphrase_fd: PassphraseFd = None,
+    as_json: Json = False,
+) -> None:
     """The sum of a lot, and every unit that is not simply shipped. Signed once the lot is closed.
 
     Example: imprint lot report 2026-11
     """
-    with reading(ctx).store.reading() as store:
-        row = _lot(store, lot)
-        show({**reconciliation(store, row), "signed": row["reconciliation"] is not None}, as_json=as_json)
+    with viewing(ctx, passphrase_file, passphrase_fd) as authority:
+        show(authority.read(View.REPORT, lot=lot), as_json=as_json)
 
 
 @app.command()
@@ -147,10 +155,10 @@ def refund(
     Example: imprint lot refund 2026-11 --count 2 --reason "two boards burnt in the oven; I have both"
     """
     command = RefundUnits(lot=lot, count=count, reason=checked_reason(reason))
-    with deciding(ctx, passphrase_file, passphrase_fd) as platform:
-        platform.command(command)
-        with platform.reader.store.reading() as store:
-            show(lot_summary(_lot(store, lot)), as_json=as_json)
+    with asking(ctx, passphrase_file, passphrase_fd) as authority:
+        authority.command(command)
+        found = _sum(authority, lot)
+    show(found, as_json=as_json)
 
 
 @app.command()
@@ -165,10 +173,10 @@ def close(
 
     Example: imprint lot close 2026-11
     """
-    with deciding(ctx, passphrase_file, passphrase_fd) as platform:
-        close_lot(platform, lot)
-        with platform.reader.store.reading() as store:
-            show({**reconciliation(store, _lot(store, lot)), "signed": True}, as_json=as_json)
+    with asking(ctx, passphrase_file, passphrase_fd) as authority:
+        close_lot(authority, lot)
+        found = authority.read(View.REPORT, lot=lot)
+    show(found, as_json=as_json)
     if not as_json:
         note(f"Next: imprint lot export {lot} DIR")
 
@@ -190,14 +198,14 @@ def export(
         note(f"Check it with: imprint record verify --export {folder}")
 
 
-def close_lot(platform: Platform, lot: str) -> None:
-    """Let stale claims go, make a checkpoint, close the lot under it."""
+def close_lot(authority: PersonPort, lot: str) -> None:
+    """Let stale claims go, then close the lot."""
     try:
-        platform.command(ExpireClaims(lot=lot))
+        authority.command(ExpireClaims(lot=lot))
     except RefusedError as refused:
         if refused.code != Code.WRONG_STATE:
             raise
-    platform.command(CloseLot(lot=lot, checkpoint=platform.checkpoint().note))
+    authority.command(CloseLot(lot=lot))
 
 
 def export_lot(reader: Reader, lot: str, folder: Path) -> int:
@@ -212,23 +220,3 @@ def _export_files(reader: Reader, store: Reading, lot: str) -> Iterator[tuple[st
     yield from trust_files(reader.chain(), reader.public_key("firmware"), reader.public_key("record"))
     yield from ledger_files(store, head, f"{reader.ledger_key.encode()}\n".encode())
     yield from lot_files(store, reader.tree, row, head)
-
-
-def _lot(store: Reading, lot: str) -> Row:
-    row = store.get("lots", lot=lot)
-    if row is None:
-        raise RefusedError(f"there is no lot {lot}", code=Code.UNKNOWN_LOT, next_step="See 'imprint lot list'")
-    return row
-
-
-def reconciliation(store: Reading, row: Row) -> dict[str, Any]:
-    """The sum, and the units that need somebody's attention."""
-    ended = {revocation["number"] for revocation in store.find("revocations")}
-    open_questions = [
-        {name: unit[name] for name in ("serial", "hardware_id", "state", "station")}
-        | {"contested": bool(unit["contested"]), "revoked": unit["number"] in ended}
-        for unit in store.find("units", lot=row["lot"])
-        if unit["state"] != State.SUPERSEDED
-        and (unit["state"] != State.COMPLETE or unit["contested"] or unit["number"] in ended)
-    ]
-    return {**lot_summary(row), "not_simply_shipped": open_questions}

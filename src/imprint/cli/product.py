@@ -5,13 +5,12 @@ from typing import Annotated
 
 import typer
 
-from imprint.authority.production.commands import AddProduct
 from imprint.authority.production.product import Product
 from imprint.cli.output import Json, note, show
 from imprint.cli.passphrase import PassphraseFd, PassphraseFile
-from imprint.cli.workspace_access import deciding, reading
-from imprint.errors import RefusedError
-from imprint.protocol.refusals import Code
+from imprint.cli.workspace_access import asking, viewing
+from imprint.protocol.commands import AddProduct
+from imprint.protocol.person_port import View
 from imprint.storage.files import read_file
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
@@ -62,46 +61,41 @@ def add(
 
     Example: imprint product add product.yaml
     """
-    product = Product.from_yaml(read_file(file, limit=MAX_FILE), name=str(file))
-    with deciding(ctx, passphrase_file, passphrase_fd) as platform:
-        platform.command(AddProduct(definition=product.definition()))
+    data = read_file(file, limit=MAX_FILE)
+    product = Product.from_yaml(data, name=str(file))
+    with asking(ctx, passphrase_file, passphrase_fd) as authority:
+        authority.command(AddProduct(file=data.decode()))
     show({"product": product.name}, as_json=as_json)
     if not as_json:
         note(f"Next: imprint release add --product {product.name} --version 1.0.0 --security-counter 1 firmware.bin")
 
 
 @app.command("list")
-def list_(ctx: typer.Context, as_json: Json = False) -> None:
+def list_(
+    ctx: typer.Context,
+    passphrase_file: PassphraseFile = None,
+    passphrase_fd: PassphraseFd = None,
+    as_json: Json = False,
+) -> None:
     """All products.
 
     Example: imprint product list
     """
-    reader = reading(ctx)
-    with reader.store.reading() as store:
-        rows = [
-            {"product": row["product"], "description": reader.catalogue.product(store, row["product"]).file.description}
-            for row in store.find("products")
-        ]
-    show({"products": rows}, as_json=as_json)
+    with viewing(ctx, passphrase_file, passphrase_fd) as authority:
+        show(authority.read(View.PRODUCTS), as_json=as_json)
 
 
 @app.command("show")
-def show_(ctx: typer.Context, product: Annotated[str, typer.Argument(metavar="NAME")], as_json: Json = False) -> None:
+def show_(
+    ctx: typer.Context,
+    product: Annotated[str, typer.Argument(metavar="NAME")],
+    passphrase_file: PassphraseFile = None,
+    passphrase_fd: PassphraseFd = None,
+    as_json: Json = False,
+) -> None:
     """One product: its profile, its least grades, and how much is left in its pools.
 
     Example: imprint product show my-product
     """
-    reader = reading(ctx)
-    with reader.store.reading() as store:
-        if store.get("products", product=product) is None:
-            raise RefusedError(f"there is no product {product}", code=Code.UNKNOWN_PRODUCT, next_step=_LIST)
-        found = reader.catalogue.product(store, product)
-        pools = [
-            {"pool": row["pool"], "kind": row["kind"], "given": row["next"], "left": row["size"] - row["next"]}
-            for row in store.find("pools", product=product)
-        ]
-    grades = {claim: grade.value for claim, grade in sorted(found.least_grades().items())}
-    show({"product": product, "identity": found.file.identity, "least_grades": grades, "pools": pools}, as_json=as_json)
-
-
-_LIST = "See 'imprint product list'"
+    with viewing(ctx, passphrase_file, passphrase_fd) as authority:
+        show(authority.read(View.PRODUCT, product=product), as_json=as_json)

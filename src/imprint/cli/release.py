@@ -8,14 +8,15 @@ import typer
 
 from imprint.authority.decisions.changes import Row
 from imprint.authority.decisions.transaction import Reading
-from imprint.authority.releases.release import AddRelease
 from imprint.cli.output import Json, note, show
 from imprint.cli.passphrase import PassphraseFd, PassphraseFile
-from imprint.cli.workspace_access import deciding, reading
+from imprint.cli.workspace_access import deciding, reading, viewing
 from imprint.errors import RefusedError
 from imprint.formats.firmware import parse_firmware, parse_region
 from imprint.formats.mcuboot import parse_version
 from imprint.keys.verify import encode_public_pem
+from imprint.protocol.commands import AddRelease
+from imprint.protocol.person_port import View
 from imprint.protocol.refusals import Code
 from imprint.storage.files import read_file, write_file
 
@@ -79,15 +80,18 @@ def add(
 
 
 @app.command("list")
-def list_(ctx: typer.Context, as_json: Json = False) -> None:
+def list_(
+    ctx: typer.Context,
+    passphrase_file: PassphraseFile = None,
+    passphrase_fd: PassphraseFd = None,
+    as_json: Json = False,
+) -> None:
     """All releases.
 
     Example: imprint release list
     """
-    names = ("product", "role", "version", "security_counter", "image_hash")
-    with reading(ctx).store.reading() as store:
-        rows = [{name: row[name] for name in names} for row in store.find("releases")]
-    show({"releases": rows}, as_json=as_json)
+    with viewing(ctx, passphrase_file, passphrase_fd) as authority:
+        show(authority.read(View.RELEASES), as_json=as_json)
 
 
 @app.command("show")

@@ -7,9 +7,9 @@ from typing import Annotated, Final
 import typer
 
 from imprint.assemble import SERVING, Platform, open_platform, open_reader
-from imprint.cli import workspace_folder
 from imprint.cli.output import Json, note, show
 from imprint.cli.passphrase import PassphraseFd, PassphraseFile, read_passphrase
+from imprint.cli.workspace_access import own_workspace
 from imprint.formats.x509 import certificate_pem
 from imprint.keys.file import decrypt_key_file
 from imprint.service.front import Front
@@ -43,13 +43,14 @@ def serve(
 ) -> None:
     """Serve the workspace until Ctrl-C or SIGTERM; requests that are under way are finished.
 
-    Only accounts come in: 'imprint account invite' makes an invitation, 'imprint station enrol' uses it. The log is on
+    Only accounts come in: 'imprint account invite' makes an invitation, 'imprint station enrol' and
+    'imprint account enrol' use it. The log is on
     stderr, one JSON object a line. Other commands may work in the same workspace at the same time.
 
     Example: imprint serve --listen 0.0.0.0:8443 --enrol 0.0.0.0:8444 --name authority.example
     """
     hosts = name or ["localhost", "127.0.0.1"]
-    folder = workspace_folder(ctx)
+    folder = own_workspace(ctx)
     bound = (bind(listen), bind(enrol))
     main_address, enrolment_address = addresses(bound)
     url, enrol_url = (f"https://{hosts[0]}:{each.rpartition(':')[2]}" for each in (main_address, enrolment_address))

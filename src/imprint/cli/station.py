@@ -4,7 +4,6 @@ import asyncio
 import re
 import socket
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,26 +11,26 @@ import typer
 
 from imprint.assemble import Platform
 from imprint.cli import workspace_folder
+from imprint.cli.enrolment import InvitationFile, NewFolder, Url, enrol_folder, first_command
 from imprint.cli.line_view import LineView, outcome_rows
 from imprint.cli.output import Json, note, show
-from imprint.cli.passphrase import PassphraseFd, PassphraseFile, read_passphrase
-from imprint.cli.workspace_access import deciding
+from imprint.cli.passphrase import PassphraseFd, PassphraseFile
+from imprint.cli.workspace_access import deciding, read_key_passphrase
 from imprint.clock import Clock, system_clock
-from imprint.enrol import SETTINGS as ENROLLED
-from imprint.enrol import enrol as enrol_folder
-from imprint.enrol import open_enrolled
+from imprint.enrol import is_enrolled, open_enrolled
 from imprint.errors import InputError, UnitError
-from imprint.protocol.enrolment import NAME, parse_invitation
+from imprint.https import client_tls
+from imprint.make_checkpoints import making_checkpoints
+from imprint.protocol.enrolment import NAME
 from imprint.protocol.port import AuthorityPort
 from imprint.station.fixture import DEFAULT_BAUD, Fixture
 from imprint.station.journal import open_journal
-from imprint.station.remote_authority import RemoteAuthority, client_tls
+from imprint.station.remote_authority import RemoteAuthority
 from imprint.station.run_event import GOOD, RunOutcome
 from imprint.station.runner import run_fixtures
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 
-CHECKPOINT_SECONDS = 5.0
 MOST_AT_ONCE = 64
 _STATION = re.compile(NAME)
 
@@ -43,29 +42,29 @@ def station() -> None:
 
 @app.command()
 def enrol(
-    url: Annotated[str, typer.Argument(metavar="URL", help="The authority's enrolment port, like https://HOST:8444")],
-    folder: Annotated[Path, typer.Option("--dir", metavar="DIR", help="A new folder for the key and certificate")],
-    invitation_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The invitation: the first line of this private file")
-    ] = None,
+    url: Url,
+    folder: NewFolder,
+    invitation_file: InvitationFile = None,
     passphrase_file: PassphraseFile = None,
     passphrase_fd: PassphraseFd = None,
     as_json: Json = False,
 ) -> None:
-    """Get a certificate from an authority for an invitation. People enrol in the same way.
+    """Get a certificate from an authority for an invitation.
 
     The key is made here and never leaves this machine. When it is broken off, run it again with the same folder.
 
     Example: imprint station enrol https://authority.example:8444 --dir ./bench-1
     """
-    text = read_passphrase("invitation", file=invitation_file).reveal().decode(errors="replace").strip()
-    invitation = parse_invitation(text)
-    passphrase = read_passphrase(f"the key of {invitation.name}", file=passphrase_file, fd=passphrase_fd, new=True)
-    enrolled = enrol_folder(folder, url, invitation, passphrase.reveal())
-    result = {"name": enrolled.name, "role": enrolled.role, "url": enrolled.url, "folder": str(folder.absolute())}
-    show(result, as_json=as_json)
-    if not as_json and enrolled.role == "station":
-        note(f"Next: imprint -C {folder} station run --lot LOT --fixture PORT")
+    enrolled = enrol_folder(
+        url,
+        folder,
+        invitation_file=invitation_file,
+        passphrase_file=passphrase_file,
+        passphrase_fd=passphrase_fd,
+        as_json=as_json,
+    )
+    if not as_json:
+        note(first_command(enrolled))
 
 
 @app.command()
@@ -96,10 +95,9 @@ def run(
     fixtures = [_fixture(text, baud) for text in fixture]
     _refuse_one_port_twice(fixtures)
     folder = workspace_folder(ctx)
-    if (folder / ENROLLED).exists():
-        name, outcomes = _run_enrolled(
-            folder, lot, fixtures, station, at_once, as_json, _key_passphrase(folder, passphrase_file, passphrase_fd)
-        )
+    if is_enrolled(folder):
+        secret = read_key_passphrase(folder, passphrase_file, passphrase_fd)
+        name, outcomes = _run_enrolled(folder, lot, fixtures, station, at_once, as_json, secret)
     else:
         name = _name(station)
         with deciding(ctx, passphrase_file, passphrase_fd) as platform:
@@ -123,10 +121,6 @@ def _name(station: str | None) -> str:
             "a station's name has 1 to 41 letters, digits, dots, dashes and underscores", subject=repr(name)
         )
     return name
-
-
-def _key_passphrase(folder: Path, file: Path | None, fd: int | None) -> bytes:
-    return read_passphrase(f"the key in {folder}", file=file, fd=fd).reveal()
 
 
 def _run_enrolled(
@@ -165,25 +159,18 @@ def run_station(
 ) -> list[RunOutcome]:
     """Work on the fixtures with the authority in this process, under checkpoints made as it goes."""
 
-    async def work() -> list[RunOutcome]:
-        checkpoints = asyncio.create_task(_make_checkpoints(platform))
-        try:
-            return await _work(
-                platform.station(station),
-                lot=lot,
-                fixtures=fixtures,
-                station=station,
-                at_once=at_once,
-                quiet=quiet,
-                journal_path=platform.reader.workspace.journal(station),
-                clock=platform.clock,
-            )
-        finally:
-            checkpoints.cancel()
-            with suppress(asyncio.CancelledError):
-                await checkpoints
-
-    return asyncio.run(work())
+    work = _work(
+        platform.station(station),
+        lot=lot,
+        fixtures=fixtures,
+        station=station,
+        at_once=at_once,
+        quiet=quiet,
+        journal_path=platform.reader.workspace.journal(station),
+        clock=platform.clock,
+    )
+    with making_checkpoints(platform, _tell_no_checkpoint):
+        return asyncio.run(work)
 
 
 async def _work(
@@ -211,11 +198,8 @@ async def _work(
         )
 
 
-async def _make_checkpoints(platform: Platform) -> None:
-    """What a roll-back could hide is bounded by the time between two checkpoints."""
-    while True:
-        await asyncio.sleep(CHECKPOINT_SECONDS)
-        await asyncio.to_thread(platform.checkpoint)
+def _tell_no_checkpoint(problem: Exception) -> None:
+    note(f"No checkpoint could be made: {problem}")
 
 
 def _fixture(text: str, baud: int) -> Fixture:

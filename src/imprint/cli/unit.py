@@ -1,7 +1,6 @@
 """``imprint unit``: single units."""
 
 import asyncio
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,19 +8,21 @@ import typer
 
 from imprint.authority.decisions.changes import Row
 from imprint.authority.decisions.transaction import Reading
-from imprint.authority.production.commands import ClearUnit, RevokeUnit, ReworkUnit, ScrapUnit
 from imprint.authority.production.life_cycle import State
 from imprint.authority.production.named_unit import find_unit
 from imprint.authority.production.revocation import find_revocation
+from imprint.authority.views import brief_unit
 from imprint.cli.output import Json, note, show
 from imprint.cli.passphrase import PassphraseFd, PassphraseFile
 from imprint.cli.reason import Reason, checked_reason
-from imprint.cli.workspace_access import deciding, reading, told
+from imprint.cli.workspace_access import asking, reading, told, viewing
 from imprint.clock import to_text
 from imprint.errors import RefusedError, UnitFailed
 from imprint.formats.birth_record import BirthRecord
 from imprint.formats.crl import Reason as RevocationReason
+from imprint.protocol.commands import ClearUnit, RevokeUnit, ReworkUnit, ScrapUnit
 from imprint.protocol.evidence import Grade
+from imprint.protocol.person_port import View
 from imprint.protocol.refusals import Code
 from imprint.station.fixture import DEFAULT_BAUD
 from imprint.station.inspection import Inspected, inspect_unit
@@ -40,46 +41,47 @@ app = typer.Typer(add_completion=False, no_args_is_help=True)
 
 Serial = Annotated[str, typer.Argument(metavar="SERIAL", help="The unit's serial number")]
 
-_SHOWN = ("serial", "hardware_id", "lot", "state", "contested", "station")
-
 
 @app.command("list")
 def list_(
     ctx: typer.Context,
-    lot: Annotated[str | None, typer.Option("--lot", metavar="LOT", help="Only of this lot")] = None,
+    lot: Annotated[
+        str | None, typer.Option("--lot", metavar="LOT", help="Only of this lot; over the network one is needed")
+    ] = None,
     state: Annotated[State | None, typer.Option("--state", help="Only in this state")] = None,
+    passphrase_file: PassphraseFile = None,
+    passphrase_fd: PassphraseFd = None,
     as_json: Json = False,
 ) -> None:
     """Units, with where they are in their life.
 
     Example: imprint unit list --lot 2026-11 --state quarantined
     """
-    where = {name: str(value) for name, value in (("lot", lot), ("state", state)) if value is not None}
-    with reading(ctx).store.reading() as store:
-        found = store.find("units", **where)
+    if lot is None:
+        with reading(ctx, instead="Name a lot: --lot LOT").store.reading() as store:
+            rows = [brief_unit(row) for row in store.find("units")]
+    else:
+        with viewing(ctx, passphrase_file, passphrase_fd) as authority:
+            rows = authority.read(View.LOT_UNITS, lot=lot)["units"]
     # Of a reworked unit only the newest epoch is shown, unless the earlier ones are asked for.
-    rows = [_brief(row) for row in found if state is not None or row["state"] != State.SUPERSEDED]
-    show({"units": sorted(rows, key=lambda row: str(row["serial"]))}, as_json=as_json)
+    wanted = [row for row in rows if row["state"] == state or (state is None and row["state"] != State.SUPERSEDED)]
+    show({"units": sorted(wanted, key=lambda row: str(row["serial"]))}, as_json=as_json)
 
 
 @app.command("show")
 def show_(
     ctx: typer.Context,
     unit: Annotated[str, typer.Argument(metavar="SERIAL|HARDWARE-ID", help="Which unit")],
+    passphrase_file: PassphraseFile = None,
+    passphrase_fd: PassphraseFd = None,
     as_json: Json = False,
 ) -> None:
     """One unit: all that is stored of it.
 
     Example: imprint unit show MP-000001
     """
-    with reading(ctx).store.reading() as store:
-        row = _find(store, unit)
-        end = find_revocation(store, row)
-    hidden = ("challenge", "live", "unit_values")
-    stored = {name: value for name, value in row.items() if name not in hidden}
-    values = json.loads(row["unit_values"])
-    revoked = {"time": end["revoked"], "reason": end["reason"], "note": end["note"]} if end else None
-    show({**stored, "contested": bool(row["contested"]), "revoked": revoked, "values": values}, as_json=as_json)
+    with viewing(ctx, passphrase_file, passphrase_fd) as authority:
+        show(authority.read(View.UNIT, name=unit)["units"][-1], as_json=as_json)
 
 
 @app.command()
@@ -125,8 +127,8 @@ def scrap(
     Example: imprint unit scrap MP-000007 --reason "cracked board"
     """
     command = ScrapUnit(serial=serial, reason=checked_reason(reason))
-    with deciding(ctx, passphrase_file, passphrase_fd) as platform:
-        state = platform.command(command)
+    with asking(ctx, passphrase_file, passphrase_fd) as authority:
+        state = authority.command(command)
     show({"serial": serial, "state": state}, as_json=as_json)
 
 
@@ -147,8 +149,8 @@ def revoke(
     Example: imprint unit revoke MP-000007 --reason keyCompromise --note "stolen from the van"
     """
     command = RevokeUnit(serial=serial, reason=reason, note="" if note_ is None else checked_reason(note_, "--note"))
-    with deciding(ctx, passphrase_file, passphrase_fd) as platform:
-        state = platform.command(command)
+    with asking(ctx, passphrase_file, passphrase_fd) as authority:
+        state = authority.command(command)
     show({"serial": serial, "certificate": state}, as_json=as_json)
 
 
@@ -166,8 +168,8 @@ def rework(
     Example: imprint unit rework MP-000007 --reason "antenna replaced"
     """
     command = ReworkUnit(serial=serial, reason=checked_reason(reason))
-    with deciding(ctx, passphrase_file, passphrase_fd) as platform:
-        state = platform.command(command)
+    with asking(ctx, passphrase_file, passphrase_fd) as authority:
+        state = authority.command(command)
     show({"serial": serial, "state": state}, as_json=as_json)
     if not as_json:
         note("Next: put the board on a fixture again, in the same lot")
@@ -187,8 +189,8 @@ def clear(
     Example: imprint unit clear MP-000007 --reason "port was dirty, board is the original"
     """
     command = ClearUnit(serial=serial, reason=checked_reason(reason))
-    with deciding(ctx, passphrase_file, passphrase_fd) as platform:
-        state = platform.command(command)
+    with asking(ctx, passphrase_file, passphrase_fd) as authority:
+        state = authority.command(command)
     show({"serial": serial, "state": state}, as_json=as_json)
 
 
@@ -265,7 +267,3 @@ def _exported_record(export: Path, inspected: Inspected) -> BirthRecord:
 def _find(store: Reading, name: str) -> Row:
     by_hardware = store.find("units", hardware_id=name)
     return by_hardware[-1] if by_hardware else told(lambda: find_unit(store, name))
-
-
-def _brief(row: Row) -> dict[str, Any]:
-    return {**{name: row[name] for name in _SHOWN}, "contested": bool(row["contested"])}

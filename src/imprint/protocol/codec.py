@@ -16,7 +16,7 @@ from imprint.protocol.port import LotPackage
 
 T = TypeVar("T")
 
-_CONFIG: Final = ConfigDict(extra="forbid", ser_json_bytes="base64", val_json_bytes="base64")
+CONFIG: Final = ConfigDict(extra="forbid", ser_json_bytes="base64", val_json_bytes="base64")
 _MESSAGES: Final = (
     *(evidence.Observation, evidence.Measurement),
     *(intentions.ClaimUnit, intentions.TakeOverUnit, intentions.CertifyKey, intentions.PermitStep),
@@ -26,7 +26,7 @@ _MESSAGES: Final = (
     *(enrolment.Enrolment, port.LotPackage),
 )
 for _message in _MESSAGES:
-    with_config(_CONFIG)(_message)
+    with_config(CONFIG)(_message)
 
 _intention: TypeAdapter[Intention] = TypeAdapter(Annotated[Intention, Field(discriminator="kind")])
 _result: TypeAdapter[Result] = TypeAdapter(Annotated[Result, Field(discriminator="kind")])
@@ -55,7 +55,7 @@ def decode_intention(data: bytes) -> Intention:
 def parse_intention(data: bytes) -> Intention:
     """An intention from any JSON that says the same: blanks and the order of fields do not matter. Its bytes in their
     one form are :func:`encode_intention`'s. Raises :class:`FormatError`."""
-    return _validate(_intention, data, "intention")
+    return validate(_intention, data, "intention")
 
 
 def encode_result(result: Result) -> bytes:
@@ -100,7 +100,7 @@ def decode_package(data: bytes) -> LotPackage:
     return _decode(_package, data, "lot package")
 
 
-def _validate(adapter: TypeAdapter[T], data: bytes, subject: str) -> T:
+def validate(adapter: TypeAdapter[T], data: bytes, subject: str) -> T:
     try:
         return adapter.validate_json(data, strict=True)
     except ValidationError as problem:
@@ -110,7 +110,7 @@ def _validate(adapter: TypeAdapter[T], data: bytes, subject: str) -> T:
 
 
 def _decode(adapter: TypeAdapter[T], data: bytes, subject: str) -> T:
-    message = _validate(adapter, data, subject)
+    message = validate(adapter, data, subject)
     if adapter.dump_json(message) != data:
         raise FormatError(
             "not in its one form",

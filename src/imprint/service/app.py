@@ -91,13 +91,10 @@ class Service:
             return encode_package(reader.package(parameter(request, "lot")))
 
         return [
-            read("/v1/lots", "read-lots", lambda reader, _: views.lots(reader)),
-            read("/v1/lots/{lot}", "read-lots", lambda reader, at: views.lot(reader, parameter(at, "lot"))),
+            *(read(view, name, views.shown(view)) for view, name in views.SHOWN.items()),
             read("/v1/lots/{lot}/package", "read-package", package),
-            read("/v1/units/{name}", "read-units", lambda reader, at: views.unit(reader, parameter(at, "name"))),
             read("/v1/revocations/{number}", "read-revocations", _revocation),
-            read("/v1/crl", "read-revocations", lambda reader, _: views.crl(reader), "application/pkix-crl"),
-            read("/v1/accounts", "read-accounts", lambda reader, _: views.accounts(reader)),
+            read("/v1/crl", "read-revocations", lambda reader, _: reader.crl(), "application/pkix-crl"),
             read("/v1/health", "read-health", lambda reader, _: views.health(reader)),
             read("/v1/metrics", "read-metrics", lambda *_: self._measures.text(), METRICS_TYPE),
             read("/v1/ledger/{path:path}", "read-ledger", _ledger_file, "application/octet-stream"),

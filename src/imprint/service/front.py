@@ -2,6 +2,7 @@
 database without being able to write; what is to be decided, it asks the deciding process."""
 
 import asyncio
+import resource
 import signal
 import socket
 import time
@@ -38,6 +39,7 @@ class Front:
     def run(self, link: socket.socket, *, ready: Callable[[], None]) -> None:
         """Listen until SIGTERM or the end of the deciding process; then finish what is under way. ``ready`` is
         called once both ports listen."""
+        _allow_many_files()
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(self._run(link, ready))
 
@@ -72,3 +74,10 @@ class Front:
             Listener(accounts, tls=server_tls(certificate, self.key, clients=clients), bound=self.bound[0]),
             Listener(strangers, tls=server_tls(certificate, self.key, clients=None), bound=self.bound[1]),
         ]
+
+
+def _allow_many_files() -> None:
+    """Idle strangers hold a descriptor each until their handshake is given up."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -30,11 +30,12 @@ INTENTIONS: Final[dict[str, TypeAdapter[Any]]] = {
 _ADAPTERS: Final = {**INTENTIONS, **BODIES}
 _PROBLEM: Final = {
     "type": "object",
-    "required": ["status", "title", "kind", "next_step"],
+    "required": ["status", "title", "kind", "code", "next_step"],
     "properties": {
         "status": {"type": "integer"},
         "title": {"type": "string"},
         "kind": {"type": "string"},
+        "code": {"type": "string"},
         "next_step": {"type": "string"},
     },
 }

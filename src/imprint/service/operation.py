@@ -17,6 +17,7 @@ PARAMETERS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "request_id": r"^[A-Za-z0-9._~-]{1,200}$",
         "lot": r"^[A-Za-z0-9._-]{1,64}$",
+        "product": r"^[A-Za-z0-9._-]{1,64}$",
         "name": r"^[A-Za-z0-9.:-]{1,64}$",  # a serial number or a hardware ID
         "number": r"^[0-9a-f]{1,40}$",  # RFC 5280 section 4.1.2.2: at most 20 bytes
         "path": r"^(checkpoint|vkey|tile(/[0-9a-z]+(\.p)?)+)$",
@@ -40,7 +41,12 @@ class Operation:
     @property
     def parameters(self) -> tuple[str, ...]:
         """The names in its path."""
-        return tuple(_NAMES.findall(self.path))
+        return names_in(self.path)
+
+
+def names_in(path: str) -> tuple[str, ...]:
+    """The names of the parameters in a path."""
+    return tuple(_NAMES.findall(path))
 
 
 def parameter(request: Request, name: str) -> str:

@@ -41,6 +41,8 @@ PERMISSIONS: Final[Mapping[str, frozenset[Role]]] = MappingProxyType(
         # what people read
         "read-lots": _PEOPLE,
         "read-units": _PEOPLE,
+        "read-products": _PEOPLE,
+        "read-releases": _PEOPLE,
         "read-accounts": frozenset({_OWNER, _OFFICER, _AUDITOR}),
         "read-metrics": _PEOPLE,
         # what everybody reads who has an account

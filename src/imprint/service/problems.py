@@ -34,10 +34,16 @@ _STATUS: Final[tuple[tuple[type[ImprintError], int], ...]] = (
 
 
 def problem(
-    status: int, what: str, *, kind: str = "", next_step: str = "", headers: Mapping[str, str] | None = None
+    status: int,
+    what: str,
+    *,
+    kind: str = "",
+    code: str = "",
+    next_step: str = "",
+    headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """A problem. ``kind`` is the name of the error in :mod:`imprint.errors`."""
-    body = {"status": status, "title": what, "kind": kind, "next_step": next_step}
+    """A problem. ``kind`` names the error in :mod:`imprint.errors`, ``code`` the rule which refused."""
+    body = {"status": status, "title": what, "kind": kind, "code": code, "next_step": next_step}
     return Response(json.dumps(body), status_code=status, media_type=MEDIA_TYPE, headers=dict(headers or {}))
 
 
@@ -53,4 +59,5 @@ def problem_of(error: ImprintError) -> Response:
     if status >= 500:
         return problem(status, "the authority cannot answer now", kind=name, next_step="Ask again with the same ID")
     what = f"{error.subject}: {error.what}" if error.subject else error.what
-    return problem(status, what, kind=name, next_step=error.next_step)
+    code = error.code if isinstance(error, RefusedError) else ""
+    return problem(status, what, kind=name, code=code, next_step=error.next_step)

@@ -18,9 +18,9 @@ import structlog
 
 from imprint.assemble import Platform
 from imprint.errors import ImprintError
+from imprint.make_checkpoints import making_checkpoints
 from imprint.service.decider import Decider
 
-CHECKPOINT_S: Final = 5.0
 _LENGTH: Final = 4
 
 # What the listening process does with the key and its end of the socket.
@@ -72,31 +72,13 @@ def serve(platform: Platform, child: Child, key: bytes) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
-    with _checkpoints(platform), suppress(ConnectionError):
+    with making_checkpoints(platform, _tell_no_checkpoint), suppress(ConnectionError):
         child.link.sendall(len(key).to_bytes(_LENGTH) + key)
         Decider(platform).serve(child.link)
     if not stopping.is_set():
         raise ImprintError("the process that listens has ended", next_step="See the log; then start the service again")
 
 
-@contextmanager
-def _checkpoints(platform: Platform) -> Iterator[None]:
-    """Meanwhile, a checkpoint every few seconds: what a roll-back could hide is bounded by the time between two. A disk
-    that is full now may have room later, so a failure is told and tried again."""
+def _tell_no_checkpoint(problem: Exception) -> None:
     log: Any = structlog.get_logger()
-    done = threading.Event()
-
-    def work() -> None:
-        while not done.wait(CHECKPOINT_S):
-            try:
-                platform.checkpoint()
-            except Exception as problem:  # whatever it is, the line goes on, and the next try may do
-                log.error("no checkpoint", kind=type(problem).__name__, what=getattr(problem, "what", ""))
-
-    thread = threading.Thread(target=work, name="imprint-checkpoints", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()
+    log.error("no checkpoint", kind=type(problem).__name__, what=getattr(problem, "what", ""))

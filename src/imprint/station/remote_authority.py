@@ -2,14 +2,14 @@
 
 import json
 import ssl
-from pathlib import Path
 from types import TracebackType
 from typing import Final
 
 import httpx
 
-from imprint.errors import AccessError, FormatError, KeyStoreError, PassphraseError, RefusedError, Unreachable
+from imprint.errors import Unreachable
 from imprint.formats.x509 import number_of
+from imprint.https import error_of
 from imprint.protocol.answers import Answer
 from imprint.protocol.codec import decode_answer, decode_package, encode_intention
 from imprint.protocol.intentions import Intention
@@ -18,7 +18,6 @@ from imprint.protocol.port import LotPackage
 CONNECT_S: Final = 5.0
 ANSWER_S: Final = 25.0
 MAX_PACKAGE: Final = 64 << 20  # bytes
-_AGAIN: Final = frozenset({408, 429, 500, 502, 503, 504})
 
 
 class RemoteAuthority:
@@ -68,56 +67,4 @@ class RemoteAuthority:
             ) from problem
         if response.status_code == 200:
             return response.content
-        raise _error_of(response)
-
-
-def _error_of(response: httpx.Response) -> Exception:
-    what, next_step = _told(response)
-    status = response.status_code
-    if status in _AGAIN:
-        return Unreachable(what, subject=str(response.url.host), next_step=next_step)
-    if status in {401, 403}:
-        return AccessError(what, subject="authority", next_step=next_step)
-    if status == 404:
-        return RefusedError(what, code="unknown-lot", next_step=next_step)
-    return FormatError(what, subject="authority", next_step=next_step)
-
-
-def _told(response: httpx.Response) -> tuple[str, str]:
-    """What a problem says; its words may be anybody's, so they are cut and made printable."""
-    try:
-        found = response.json()
-        texts = [str(found[name])[:500] for name in ("title", "next_step")]
-    except (ValueError, KeyError, TypeError):
-        texts = [f"HTTP status {response.status_code}", ""]
-    what, next_step = ("".join(letter for letter in text if letter.isprintable()) for text in texts)
-    return what, next_step
-
-
-def client_tls(folder: Path, passphrase: bytes) -> ssl.SSLContext:
-    """TLS 1.3 with the certificate and key in an enrolled folder, trusting its access CA alone.
-
-    Raises :class:`PassphraseError` when the key does not open, :class:`KeyStoreError` when a file is not usable.
-    """
-    try:
-        context = ssl.create_default_context(cafile=folder / "access-ca.pem")
-        context.minimum_version = ssl.TLSVersion.TLSv1_3
-    except (ssl.SSLError, OSError) as problem:
-        raise _unusable(folder) from problem
-    try:
-        context.load_cert_chain(folder / "cert.pem", folder / "key.pem", password=passphrase)
-    except ssl.SSLError as problem:
-        if "KEY_VALUES_MISMATCH" in str(problem):
-            raise _unusable(folder) from None
-        raise PassphraseError("does not open with this passphrase", subject=str(folder / "key.pem")) from None
-    except OSError as problem:
-        raise _unusable(folder) from problem
-    return context
-
-
-def _unusable(folder: Path) -> KeyStoreError:
-    return KeyStoreError(
-        "its key and certificates do not belong together",
-        subject=str(folder),
-        next_step="Enrol again elsewhere",
-    )
+        raise error_of(response)

@@ -5,7 +5,6 @@ from datetime import timedelta
 from typing import Final
 
 from imprint.authority.access.account import AccountState, Role, find_invitation
-from imprint.authority.access.commands import InviteAccount, ResumeAccount, SuspendAccount
 from imprint.authority.access.entries import (
     ACCOUNT_ENROLLED,
     ACCOUNT_INVITED,
@@ -22,6 +21,7 @@ from imprint.encoding import sha256_hex
 from imprint.errors import InputError
 from imprint.formats.x509 import certificate_number, check_csr
 from imprint.protocol.answers import Done, Enrolled
+from imprint.protocol.commands import InviteAccount, ResumeAccount, SuspendAccount
 from imprint.protocol.enrolment import NAME, Enrolment
 from imprint.protocol.refusals import Code
 

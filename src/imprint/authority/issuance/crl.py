@@ -1,6 +1,5 @@
 """Signing the list of all that is revoked: a decision like any other, logged before the list leaves."""
 
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
@@ -13,17 +12,10 @@ from imprint.clock import from_text, to_text
 from imprint.encoding import sha256_hex
 from imprint.formats.crl import Reason, Revoked
 from imprint.protocol.answers import Done
+from imprint.protocol.commands import SignCrl
 from imprint.protocol.refusals import Code
 
-CRL_DAYS: Final = 7
 MOST_DAYS: Final = 366
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SignCrl:
-    """The list of all that is revoked now; the next one is due in so many days."""
-
-    days: int
 
 
 class SignCrlRule:

@@ -11,7 +11,7 @@ from imprint.authority.decisions.outcome import Event, Moment, Outcome, Refusal
 from imprint.authority.decisions.transaction import Reading
 from imprint.authority.production.catalogue import Catalogue
 from imprint.authority.production.claim import expire
-from imprint.authority.production.commands import AddProduct, ClearUnit, CloseLot, CreateLot, ExpireClaims
+from imprint.authority.production.commands import CloseLotUnder, DefineProduct
 from imprint.authority.production.entries import LOT_CLOSED, LOT_CREATED, PRODUCT_ADDED, UNIT_CLEARED
 from imprint.authority.production.life_cycle import Move, State
 from imprint.authority.production.named_unit import find_unit, move, moved, refuse_closed
@@ -22,6 +22,7 @@ from imprint.encoding import sha256_hex
 from imprint.formats.checkpoint import Checkpoint
 from imprint.keys.signer import Signer
 from imprint.protocol.answers import Done
+from imprint.protocol.commands import ClearUnit, CreateLot, ExpireClaims
 from imprint.protocol.refusals import Code
 
 MAX_GRANT: Final = 10_000_000
@@ -31,9 +32,9 @@ OpenCheckpoint = Callable[[bytes], Checkpoint]
 
 
 class AddProductRule:
-    """Decides :class:`AddProduct`."""
+    """Decides :class:`DefineProduct`."""
 
-    def __call__(self, moment: Moment, store: Reading, command: AddProduct) -> Outcome:
+    def __call__(self, moment: Moment, store: Reading, command: DefineProduct) -> Outcome:
         """Refuses a name that is taken, and address ranges that another product uses."""
         product = Product.from_definition(command.definition)
         if store.get("products", product=product.name) is not None:
@@ -97,32 +98,32 @@ class CreateLotRule:
         product = self._catalogue.product(store, command.product)
         firmware = _release(store, product.name, "production", command.firmware)
         diagnostic = _release(store, product.name, "diagnostic", command.diagnostic) if command.diagnostic else None
-        profile = product.profile.encode()
+        profile, recipe = product.profile.encode(), command.recipe.encode()
         private = {
             "lot": command.lot,
             "product": product.name,
             "granted": command.count,
             "refunds_at_most": command.refunds_at_most,
-            "recipe": sha256_hex(command.recipe),
+            "recipe": sha256_hex(recipe),
             "recipe_name": command.recipe_name,
             "profile": sha256_hex(profile),
             "firmware": firmware["image"],
             "diagnostic": diagnostic["image"] if diagnostic else None,
         }
         # The chain is stored with the lot: the answers to its stations refer to it by hash.
-        event = Event(LOT_CREATED, private, blobs=(command.recipe, profile, *self._chain))
+        event = Event(LOT_CREATED, private, blobs=(recipe, profile, *self._chain))
         return Outcome((event,), Done(state="open"))
 
 
 class CloseLotRule:
-    """Decides :class:`CloseLot`: every unit is accounted for, under a checkpoint that covers it (rule 8)."""
+    """Decides :class:`CloseLotUnder`: every unit is accounted for, under a checkpoint that covers it (rule 8)."""
 
     def __init__(self, catalogue: Catalogue, record_signer: Signer, open_checkpoint: OpenCheckpoint) -> None:
         self._catalogue = catalogue
         self._signer = record_signer
         self._open_checkpoint = open_checkpoint
 
-    def __call__(self, moment: Moment, store: Reading, command: CloseLot) -> Outcome:
+    def __call__(self, moment: Moment, store: Reading, command: CloseLotUnder) -> Outcome:
         """Refuses while units are in work, and a checkpoint that does not cover the lot."""
         lot = self._catalogue.open_lot(store, command.lot).row
         checkpoint = self._open_checkpoint(command.checkpoint)

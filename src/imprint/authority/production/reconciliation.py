@@ -1,6 +1,6 @@
 """The sum of a lot: granted + refunded = shipped + scrapped + quarantined + unused, signed when the lot closes."""
 
-from typing import Any
+from typing import Any, Final
 
 from imprint.authority.decisions.changes import Row
 from imprint.encoding import sha256_hex
@@ -8,6 +8,12 @@ from imprint.errors import LedgerError
 from imprint.formats.dsse import IN_TOTO, sign_envelope
 from imprint.formats.reconciliation import Reconciliation, encode
 from imprint.keys.signer import Signer
+
+_UNUSED: Final = "unused"
+SUMMARY: Final = (
+    *("lot", "product", "state", "granted", "refunded", "shipped", "scrapped", "quarantined", "in_work"),
+    _UNUSED,
+)
 
 
 def reconcile(lot: Row, contested: tuple[str, ...], *, size: int, root: bytes, time: str) -> Reconciliation:
@@ -32,8 +38,7 @@ def reconcile(lot: Row, contested: tuple[str, ...], *, size: int, root: bytes, t
 
 def lot_summary(lot: Row) -> dict[str, Any]:
     """A lot as people read it: its state and its counts."""
-    names = ("lot", "product", "state", "granted", "refunded", "shipped", "scrapped", "quarantined", "in_work")
-    return {**{name: lot[name] for name in names}, "unused": unused(lot)}
+    return {name: unused(lot) if name == _UNUSED else lot[name] for name in SUMMARY}
 
 
 def unused(lot: Row) -> int:

@@ -3,9 +3,9 @@
 from imprint.authority.decisions.outcome import Event, Moment, Outcome, Refusal
 from imprint.authority.decisions.transaction import Reading
 from imprint.authority.production.catalogue import Catalogue
-from imprint.authority.production.commands import RefundUnits
 from imprint.authority.production.entries import LOT_REFUNDED
 from imprint.protocol.answers import Done
+from imprint.protocol.commands import RefundUnits
 from imprint.protocol.refusals import Code
 
 

@@ -9,12 +9,12 @@ from typing import Any
 from imprint.authority.decisions.changes import Row
 from imprint.authority.decisions.outcome import Event, Moment, Outcome, Refusal
 from imprint.authority.decisions.transaction import Reading
-from imprint.authority.production.commands import RevokeUnit, ScrapUnit
 from imprint.authority.production.entries import UNIT_REVOKED, UNIT_SCRAPPED
 from imprint.authority.production.life_cycle import Move
 from imprint.authority.production.named_unit import find_unit, move, moved, named, refuse_closed
 from imprint.formats.crl import Reason
 from imprint.protocol.answers import Done
+from imprint.protocol.commands import RevokeUnit, ScrapUnit
 from imprint.protocol.refusals import Code
 
 

@@ -5,13 +5,13 @@ from typing import Any
 from imprint.authority.decisions.outcome import Event, Moment, Outcome, Refusal
 from imprint.authority.decisions.transaction import Reading
 from imprint.authority.production.claim import CHALLENGE_SIZE, fresh_certificate
-from imprint.authority.production.commands import ReworkUnit
 from imprint.authority.production.entries import UNIT_REWORKED
 from imprint.authority.production.life_cycle import Move, State
 from imprint.authority.production.named_unit import find_unit, move, moved, refuse_closed
 from imprint.authority.production.revocation import is_certified, revoked, told
 from imprint.formats.crl import Reason
 from imprint.protocol.answers import Done
+from imprint.protocol.commands import ReworkUnit
 from imprint.protocol.refusals import Code
 
 

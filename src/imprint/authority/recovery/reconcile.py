@@ -8,7 +8,7 @@ from imprint.authority.access.account import AccountState
 from imprint.authority.decisions.changes import Row
 from imprint.authority.decisions.outcome import Event, Moment, Outcome
 from imprint.authority.decisions.transaction import Reading
-from imprint.authority.issuance.crl import CRL_DAYS, last_crl
+from imprint.authority.issuance.crl import last_crl
 from imprint.authority.issuance.entries import CRL_SIGNED
 from imprint.authority.issuance.issuer import DeviceCa
 from imprint.authority.production.claim import most_allotted
@@ -21,6 +21,7 @@ from imprint.encoding import sha256_hex
 from imprint.formats.crl import Reason, Revoked
 from imprint.formats.merkle import leaf_hash, root_hash
 from imprint.protocol.answers import Done
+from imprint.protocol.commands import CRL_DAYS
 
 # Nobody signs a million lists between two backups; a number has room for far more (RFC 5280 section 5.2.3).
 SKIPPED_LISTS: Final = 1_000_000

@@ -1,6 +1,5 @@
 """Releases: signed images that lots may pin. Checked as the boot loader will check them, before they are accepted."""
 
-from dataclasses import dataclass
 from typing import Final
 
 from imprint.authority.decisions.outcome import Event, Moment, Outcome, Refusal
@@ -10,18 +9,10 @@ from imprint.encoding import sha256_hex
 from imprint.errors import InputError
 from imprint.formats.mcuboot import verify
 from imprint.protocol.answers import Done
+from imprint.protocol.commands import AddRelease
 from imprint.protocol.refusals import Code
 
 ROLES: Final = ("production", "diagnostic")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AddRelease:
-    """A signed image (:func:`imprint.authority.releases.seal.seal`) for a product and a role."""
-
-    product: str
-    role: str
-    image: bytes
 
 
 class AddReleaseRule:

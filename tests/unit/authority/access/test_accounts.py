@@ -10,11 +10,11 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from imprint.authority.access.account import Account, Role, find_account, find_invitation
-from imprint.authority.access.commands import InviteAccount, ResumeAccount, SuspendAccount
 from imprint.authority.decisions.kernel import Ask
 from imprint.encoding import sha256_hex
 from imprint.errors import AccessError
 from imprint.protocol.answers import Enrolled, Refused
+from imprint.protocol.commands import InviteAccount, ResumeAccount, SuspendAccount
 from imprint.protocol.enrolment import Enrolment
 from imprint.protocol.refusals import Code
 from soft_factory import Factory, decide

@@ -4,13 +4,13 @@ from datetime import timedelta
 
 import pytest
 
-from imprint.authority.issuance.crl import SignCrl
 from imprint.authority.issuance.entries import CRL_SIGNED
-from imprint.authority.production.commands import CloseLot, RevokeUnit, ScrapUnit
+from imprint.authority.production.commands import CloseLotUnder
 from imprint.authority.production.export import closed_lot, lot_files
 from imprint.encoding import sha256_hex
 from imprint.errors import ConflictError, KeyStoreError
 from imprint.formats.crl import Reason, RevocationList, decode_pem, open_crl
+from imprint.protocol.commands import RevokeUnit, ScrapUnit, SignCrl
 from imprint.protocol.refusals import Code
 from soft_factory import LOT, START, Factory, new_unit
 
@@ -99,7 +99,7 @@ def test_a_ca_that_is_not_valid_signs_nothing(factory: Factory) -> None:
 
 def test_an_export_carries_the_last_list(factory: Factory) -> None:
     factory.bench().imprint(new_unit())
-    factory.platform.command(CloseLot(lot=LOT, checkpoint=factory.platform.checkpoint().note))
+    factory.platform.command(CloseLotUnder(lot=LOT, checkpoint=factory.platform.checkpoint().note))
     head = factory.platform.checkpoint()
 
     def exported() -> dict[str, bytes]:

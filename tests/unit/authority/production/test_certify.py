@@ -12,11 +12,11 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 
-from imprint.authority.production.commands import ScrapUnit
 from imprint.encoding import b64, sha256_hex
 from imprint.formats.birth_record import decode
 from imprint.formats.mcuboot import parse
 from imprint.protocol.answers import Certified
+from imprint.protocol.commands import ScrapUnit
 from imprint.protocol.intentions import Action, KeyOrigin
 from imprint.protocol.refusals import Code
 from imprint.testing.soft_unit import PrivateKey, new_key

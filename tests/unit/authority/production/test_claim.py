@@ -6,10 +6,11 @@ from datetime import timedelta
 
 import pytest
 
-from imprint.authority.production.commands import ClearUnit, CloseLot, ExpireClaims, ScrapUnit
+from imprint.authority.production.commands import CloseLotUnder
 from imprint.clock import to_text
 from imprint.protocol.answers import Claimed, Refused
 from imprint.protocol.codec import encode_answer
+from imprint.protocol.commands import ClearUnit, ExpireClaims, ScrapUnit
 from imprint.protocol.intentions import ClaimUnit
 from imprint.protocol.refusals import Code
 from soft_factory import GRANT, LEASE, LOT, START, Factory, new_unit
@@ -62,7 +63,7 @@ def test_no_claim_in_a_lot_that_is_unknown_or_closed(factory: Factory) -> None:
     bench, unit = factory.bench(), new_unit()
     with factory.refuses(Code.UNKNOWN_LOT):
         bench.must(replace(bench.claiming(unit), lot="lot-x"))
-    factory.platform.command(CloseLot(lot=LOT, checkpoint=factory.platform.checkpoint().note))
+    factory.platform.command(CloseLotUnder(lot=LOT, checkpoint=factory.platform.checkpoint().note))
     with factory.refuses(Code.LOT_CLOSED):
         bench.claim(unit)
 

@@ -55,7 +55,7 @@ def test_the_record_says_what_the_lot_pins_and_what_was_seen(factory: Factory) -
     assert (record.key.origin, record.key.algorithm) == ("device", "ed25519")
     assert record.key.spki_sha256 == sha256_hex(unit.spki())
     assert record.certificate_sha256 == row["certificate"] == unit.statement.cert.hex()
-    assert record.recipe_sha256 == lot["recipe"] == sha256_hex(RECIPE)
+    assert record.recipe_sha256 == lot["recipe"] == sha256_hex(RECIPE.encode())
     firmware = bench.soft.package.firmware
     assert record.firmware.image_sha256 == lot["firmware"] == sha256_hex(firmware)
     assert record.firmware.image_hash == parse(firmware).image_hash.hex()

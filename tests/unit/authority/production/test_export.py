@@ -7,7 +7,7 @@ import json
 import pytest
 from cryptography.x509 import load_pem_x509_certificate
 
-from imprint.authority.production.commands import CloseLot
+from imprint.authority.production.commands import CloseLotUnder
 from imprint.authority.production.export import closed_lot, ledger_files, lot_files, prove, trust_files
 from imprint.encoding import sha256_hex
 from imprint.errors import LedgerError, RefusedError
@@ -20,7 +20,7 @@ from soft_factory import LOT, ORIGIN, SIGNERS, Factory, new_unit
 
 
 def close(factory: Factory) -> SignedCheckpoint:
-    factory.platform.command(CloseLot(lot=LOT, checkpoint=factory.platform.checkpoint().note))
+    factory.platform.command(CloseLotUnder(lot=LOT, checkpoint=factory.platform.checkpoint().note))
     return factory.platform.checkpoint()
 
 

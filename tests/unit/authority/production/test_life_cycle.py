@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from imprint.authority.production.commands import ClearUnit, ExpireClaims, ReworkUnit, ScrapUnit
 from imprint.authority.production.life_cycle import COUNTED_AS, LIVE, TRANSITIONS, Move, State, count_change, next_state
+from imprint.protocol.commands import ClearUnit, ExpireClaims, ReworkUnit, ScrapUnit
 from imprint.protocol.intentions import Action
 from imprint.protocol.refusals import Code
 from imprint.testing.soft_unit import SoftUnit

@@ -6,18 +6,19 @@ import json
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from imprint.authority.production.commands import ClearUnit, CloseLot, ReworkUnit, ScrapUnit
+from imprint.authority.production.commands import CloseLotUnder
 from imprint.authority.production.product import Product
 from imprint.encoding import sha256_hex
 from imprint.errors import ImprintError, RefusedError
 from imprint.formats.reconciliation import Reconciliation, decode
+from imprint.protocol.commands import ClearUnit, ReworkUnit, ScrapUnit
 from imprint.protocol.refusals import Code
 from soft_factory import GRANT, LOT, OTHER_LOT, OTHER_PRODUCT, PRODUCT, RECIPE, SIGNERS, Bench, Factory, new_unit
 
 
 def close(factory: Factory, lot: str = LOT) -> Reconciliation:
     """Close the lot under a fresh checkpoint; the sum, whose signature ``cryptography`` has checked."""
-    assert factory.platform.command(CloseLot(lot=lot, checkpoint=factory.platform.checkpoint().note)) == "closed"
+    assert factory.platform.command(CloseLotUnder(lot=lot, checkpoint=factory.platform.checkpoint().note)) == "closed"
     with factory.reader.store.reading() as store:
         envelope = json.loads(store.blob(factory.row("lots", lot=lot)["reconciliation"]))
     body = base64.b64decode(envelope["payload"])
@@ -77,7 +78,7 @@ def test_a_lot_pins_recipe_firmware_and_profile_by_hash(factory: Factory) -> Non
     row = factory.row("lots", lot=OTHER_LOT)
     releases = {release["role"]: release["image"] for release in factory.rows("releases")}
     assert (row["product"], row["granted"], row["refunded"], row["state"]) == ("lamp", 7, 0, "open")
-    assert (row["recipe"], row["recipe_name"]) == (sha256_hex(RECIPE), "typical.yaml")
+    assert (row["recipe"], row["recipe_name"]) == (sha256_hex(RECIPE.encode()), "typical.yaml")
     assert (row["firmware"], row["diagnostic"]) == (releases["production"], releases["diagnostic"])
     assert row["last_leaf"] == factory.entries()[-1].leaf
     package = factory.bench(lot=OTHER_LOT).soft.package
@@ -183,12 +184,12 @@ def test_no_lot_closes_under_a_checkpoint_that_does_not_cover_it(factory: Factor
     note = factory.platform.checkpoint().note
     factory.bench().imprint(new_unit())
     with factory.refuses(Code.NOT_COVERED):
-        factory.platform.command(CloseLot(lot=LOT, checkpoint=note))
+        factory.platform.command(CloseLotUnder(lot=LOT, checkpoint=note))
     covering = factory.platform.checkpoint()
     assert covering.size == factory.size()
     with pytest.raises(ImprintError):
-        factory.platform.command(CloseLot(lot=LOT, checkpoint=covering.note.replace(b"\n", b"\n ", 1)))
-    factory.platform.command(CloseLot(lot=LOT, checkpoint=covering.note))
+        factory.platform.command(CloseLotUnder(lot=LOT, checkpoint=covering.note.replace(b"\n", b"\n ", 1)))
+    factory.platform.command(CloseLotUnder(lot=LOT, checkpoint=covering.note))
 
 
 def test_a_checkpoint_covers_a_lot_from_its_last_unit_on(factory: Factory) -> None:
@@ -196,9 +197,9 @@ def test_a_checkpoint_covers_a_lot_from_its_last_unit_on(factory: Factory) -> No
     factory.bench().imprint(new_unit())
     note = factory.platform.checkpoint().note
     factory.add_lot(OTHER_LOT)
-    factory.platform.command(CloseLot(lot=LOT, checkpoint=note))
+    factory.platform.command(CloseLotUnder(lot=LOT, checkpoint=note))
     with factory.refuses(Code.NOT_COVERED):
-        factory.platform.command(CloseLot(lot=OTHER_LOT, checkpoint=note))
+        factory.platform.command(CloseLotUnder(lot=OTHER_LOT, checkpoint=note))
 
 
 def test_the_sum_names_contested_units_of_its_own_lot_alone(factory: Factory) -> None:

@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imprint.authority.production.commands import RefundUnits, ScrapUnit
 from imprint.authority.production.pools import Pool, overlaps, value_at
 from imprint.authority.production.product import Product
 from imprint.errors import InputError, RecipeError
+from imprint.protocol.commands import RefundUnits, ScrapUnit
 from imprint.protocol.evidence import Grade
 from imprint.protocol.refusals import Code
 from soft_factory import LOT, OTHER_LOT, OTHER_PRODUCT, PRODUCT, Bench, Factory, new_unit

@@ -1,11 +1,11 @@
 """What outsiders can read says little; what auditors are given says the rest."""
 
-from imprint.authority.issuance.crl import SignCrl
-from imprint.authority.production.commands import ClearUnit, CloseLot, RefundUnits, RevokeUnit, ReworkUnit, ScrapUnit
+from imprint.authority.production.commands import CloseLotUnder
 from imprint.encoding import b64, sha256_hex
 from imprint.formats.crl import Reason
 from imprint.formats.note import parse_vkey
 from imprint.formats.receipt import verify_receipt
+from imprint.protocol.commands import ClearUnit, RefundUnits, RevokeUnit, ReworkUnit, ScrapUnit, SignCrl
 from imprint.protocol.refusals import Code
 from soft_factory import LOT, Factory, new_unit
 
@@ -38,7 +38,7 @@ def test_public_bytes_hold_no_serial_hardware_id_or_key(factory: Factory) -> Non
     command(ScrapUnit(serial="SN-0001", reason="burnt"))
     command(RefundUnits(lot=LOT, count=1, reason="in my hand"))
     head = factory.platform.checkpoint()
-    command(CloseLot(lot=LOT, checkpoint=head.note))
+    command(CloseLotUnder(lot=LOT, checkpoint=head.note))
     factory.platform.checkpoint()
     row = factory.unit(unit)
     hidden = {b"SN-0001", b"SN-", b"02:00:5e", b"lamp", LOT.encode(), row["number"].encode(), b"burnt"}

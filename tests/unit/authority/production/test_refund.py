@@ -3,9 +3,9 @@
 import pytest
 from test_owner import close
 
-from imprint.authority.production.commands import ClearUnit, RefundUnits, ScrapUnit
 from imprint.authority.production.entries import LOT_REFUNDED
 from imprint.errors import ConflictError
+from imprint.protocol.commands import ClearUnit, RefundUnits, ScrapUnit
 from imprint.protocol.refusals import Code
 from soft_factory import LOT, OTHER_LOT, Bench, Factory, new_unit
 

@@ -5,11 +5,12 @@ import io
 
 import pytest
 
-from imprint.authority.production.commands import ClearUnit, CloseLot, RevokeUnit, ScrapUnit
+from imprint.authority.production.commands import CloseLotUnder
 from imprint.authority.production.entries import UNIT_REVOKED
 from imprint.authority.production.export import closed_lot, lot_files
 from imprint.errors import ConflictError, RefusedError
 from imprint.formats.crl import Reason
+from imprint.protocol.commands import ClearUnit, RevokeUnit, ScrapUnit
 from imprint.protocol.refusals import Code
 from soft_factory import LOT, OTHER_LOT, Bench, Factory, new_unit
 
@@ -18,7 +19,7 @@ SCRAP = ScrapUnit(serial="SN-0001", reason="dropped")
 
 
 def close(factory: Factory) -> None:
-    factory.platform.command(CloseLot(lot=LOT, checkpoint=factory.platform.checkpoint().note))
+    factory.platform.command(CloseLotUnder(lot=LOT, checkpoint=factory.platform.checkpoint().note))
 
 
 @pytest.mark.parametrize("state", ["certified", "permitted", "quarantined", "complete"])

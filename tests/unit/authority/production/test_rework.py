@@ -7,8 +7,9 @@ from base64 import b64decode
 import pytest
 from cryptography.x509 import load_der_x509_certificate
 
-from imprint.authority.production.commands import ClearUnit, CloseLot, RevokeUnit, ReworkUnit, ScrapUnit
+from imprint.authority.production.commands import CloseLotUnder
 from imprint.formats.crl import Reason
+from imprint.protocol.commands import ClearUnit, RevokeUnit, ReworkUnit, ScrapUnit
 from imprint.protocol.refusals import Code
 from imprint.testing.soft_unit import SoftUnit, new_key
 from soft_factory import GRANT, LEASE, LOT, OTHER_LOT, Bench, Factory, new_unit
@@ -148,7 +149,7 @@ def test_a_reworked_unit_keeps_its_lot(factory: Factory) -> None:
     with factory.refuses(Code.ALREADY_CLAIMED):
         factory.bench(lot=OTHER_LOT).claim(unit)
     with factory.refuses(Code.WRONG_STATE):
-        factory.platform.command(CloseLot(lot=LOT, checkpoint=factory.platform.checkpoint().note))
+        factory.platform.command(CloseLotUnder(lot=LOT, checkpoint=factory.platform.checkpoint().note))
 
 
 def test_a_reworked_unit_that_is_lost_is_scrapped(factory: Factory) -> None:
@@ -237,7 +238,7 @@ def test_a_contested_unit_is_cleared_first(factory: Factory) -> None:
 
 def test_nothing_starts_again_in_a_closed_lot(factory: Factory) -> None:
     shipped(factory)
-    factory.platform.command(CloseLot(lot=LOT, checkpoint=factory.platform.checkpoint().note))
+    factory.platform.command(CloseLotUnder(lot=LOT, checkpoint=factory.platform.checkpoint().note))
     with factory.refuses(Code.LOT_CLOSED):
         factory.platform.command(REWORK)
 

@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import pytest
 
-from imprint.authority.production.commands import ClearUnit, CloseLot, RevokeUnit, ReworkUnit
 from imprint.encoding import sha256
 from imprint.formats.crl import Reason
 from imprint.protocol.answers import Claimed, Refused
 from imprint.protocol.codec import encode_answer
+from imprint.protocol.commands import ClearUnit, CloseLot, RevokeUnit, ReworkUnit
 from imprint.protocol.intentions import Action, TakeOverUnit
 from imprint.protocol.refusals import Code
 from imprint.testing.soft_unit import SoftUnit
@@ -377,7 +377,7 @@ def test_no_take_over_in_a_lot_that_is_unknown_or_closed(factory: Factory) -> No
     intention = proof(other, unit, "claim", bytes(32))
     with factory.refuses(Code.UNKNOWN_LOT):
         other.must(replace(intention, lot="lot-x"))
-    factory.platform.command(CloseLot(lot=LOT, checkpoint=factory.platform.checkpoint().note))
+    factory.platform.command(CloseLot(lot=LOT))
     with factory.refuses(Code.LOT_CLOSED):
         other.must(intention)
 

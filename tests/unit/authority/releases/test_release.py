@@ -2,10 +2,10 @@
 
 import pytest
 
-from imprint.authority.releases.release import AddRelease
 from imprint.encoding import sha256_hex
 from imprint.errors import ImprintError
 from imprint.formats.mcuboot import parse
+from imprint.protocol.commands import AddRelease
 from imprint.protocol.refusals import Code
 from soft_factory import SIGNERS, Factory
 
