@@ -1,7 +1,7 @@
 """All benchmarks, one after the other: ``python -m benchmarks``."""
 
-from benchmarks import authority, certificates, ledger, station
+from benchmarks import authority, certificates, ledger, service, station, stored
 
-for module in (certificates, authority, ledger, station):
+for module in (certificates, authority, service, stored, ledger, station):
     print(f"\n{module.__name__.removeprefix('benchmarks.')}\n")
     module.main()

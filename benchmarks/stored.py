@@ -99,7 +99,9 @@ def _changed(row: Mapping[str, Any], number: int, count: int, at: int) -> Iterat
 def main() -> None:
     """Fill, serve all of them side by side, and measure them by turns."""
     counts = tuple(int(each) for each in sys.argv[1:]) or COUNTS
-    with tempfile.TemporaryDirectory(dir=Path.cwd() / "build") as name, ExitStack() as stack:
+    build = Path("build")  # not in memory, where a temporary folder may be
+    build.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=build) as name, ExitStack() as stack:
         runner = stack.enter_context(asyncio.Runner(loop_factory=uvloop.new_event_loop))
         served = {}
         for count in counts:
