@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from imprint.assemble import Platform, open_platform, open_reader
+from imprint.assemble import Platform, open_platform
 from imprint.authority.production.commands import DefineProduct
 from imprint.authority.production.product import Product
 from imprint.cli import run
@@ -20,6 +20,7 @@ from imprint.cli.lot import close_lot, export_lot
 from imprint.make_workspace import create
 from imprint.protocol.commands import AddRelease, CreateLot
 from imprint.protocol.intentions import QuarantineUnit
+from imprint.reader import open_reader
 from imprint.station.recipe import SHIPPED
 from imprint.testing.soft_station import SoftStation
 from imprint.testing.soft_unit import SoftUnit

@@ -23,8 +23,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509 import load_der_x509_certificate
 
-from imprint.assemble import open_reader
 from imprint.errors import ImprintError
+from imprint.reader import open_reader
 from imprint.verify_ledger import verify_ledger
 from production_line import LOT, Line
 

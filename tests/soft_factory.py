@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from imprint.assemble import CHANGES, Platform, Reader, admit, entry_changes, open_reader
+from imprint.assemble import CHANGES, Platform, admit, entry_changes
 from imprint.authority.access.account import Role
 from imprint.authority.decisions.changes import Row
 from imprint.authority.decisions.kernel import Ask, Kernel
@@ -60,6 +60,7 @@ from imprint.protocol.intentions import (
     ReleaseUnit,
 )
 from imprint.protocol.port import AuthorityPort
+from imprint.reader import Reader, open_reader
 from imprint.storage.database import Database
 from imprint.storage.replay import replay
 from imprint.storage.schema import create_database

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from imprint.assemble import Platform, open_reader
+from imprint.assemble import Platform
 from imprint.authority.decisions.changes import Row
 from imprint.errors import ImprintError, StorageError
 from imprint.protocol.answers import Answer, Certified, Challenged, Claimed, Refused
@@ -16,6 +16,7 @@ from imprint.protocol.codec import decode_answer, encode_answer, encode_intentio
 from imprint.protocol.commands import ClearUnit, CreateLot
 from imprint.protocol.intentions import Intention, QuarantineUnit, ReleaseUnit
 from imprint.protocol.port import AuthorityPort, LotPackage
+from imprint.reader import open_reader
 from imprint.station.asker import Asker
 from imprint.station.journal import Journal, open_journal
 from imprint.station.journal_entry import RunEnded, RunStarted

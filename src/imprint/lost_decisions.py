@@ -13,7 +13,6 @@ from typing import Final
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from imprint.assemble import Reader
 from imprint.authority.decisions.transaction import Reading
 from imprint.authority.recovery.entries import LEDGER_RECONCILED
 from imprint.authority.recovery.lost_unit import LostClaim, LostIdentity, LostUnit
@@ -29,6 +28,7 @@ from imprint.protocol.answers import Answer, Certified, Claimed, Completed, Done
 from imprint.protocol.codec import decode_answer, decode_intention
 from imprint.protocol.intentions import CertifyKey, ClaimUnit, Intention, QuarantineUnit, TakeOverUnit
 from imprint.protocol.refusals import Code
+from imprint.reader import Reader
 from imprint.station.journal_entry import Answered, Asked, Entry, RunStarted, decode_entry
 from imprint.storage.files import storage_errors
 from imprint.verify_record import Trust, named_in, open_record, trust_of_workspace

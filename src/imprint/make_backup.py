@@ -10,11 +10,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from imprint.assemble import Reader, open_reader
 from imprint.authority.ledger.tree import CHECKPOINT
 from imprint.clock import to_text
 from imprint.errors import StorageError, WorkspaceError
 from imprint.formats.backup_manifest import NAME, BackedUpFile, BackupManifest, encode_manifest
+from imprint.reader import Reader, open_reader
 from imprint.storage.database import copy_database
 from imprint.storage.files import (
     PRIVATE,

@@ -16,16 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from imprint.assemble import (
-    CHANGES,
-    OWNER,
-    Reader,
-    admit,
-    check_schema,
-    entry_changes,
-    open_reader,
-)
-from imprint.authority.access.account import AccountState, Role
+from imprint.assemble import CHANGES, admit, entry_changes
+from imprint.authority.access.account import OWNER, AccountState, Role
 from imprint.authority.decisions.kernel import Ask, Kernel
 from imprint.authority.decisions.outcome import Moment
 from imprint.authority.decisions.results import unfold_result
@@ -46,6 +38,7 @@ from imprint.keys.signer import Signer
 from imprint.lost_decisions import LostDecisions, journals_in
 from imprint.protocol.answers import Done
 from imprint.protocol.refusals import Code
+from imprint.reader import Reader, check_schema, open_reader
 from imprint.storage.database import Database
 from imprint.storage.files import read_file, read_file_if_any, storage_errors, sync_folder, write_file
 from imprint.storage.folder import new_folder

@@ -5,10 +5,10 @@ Whether it may decide is not said here: whoever opens it to decide compares it w
 
 from pathlib import Path
 
-from imprint.assemble import Reader, open_reader
 from imprint.errors import ImprintError, InputError
 from imprint.formats.backup_manifest import NAME, BackedUpFile, BackupManifest, decode_manifest
 from imprint.formats.checkpoint import SignedCheckpoint
+from imprint.reader import Reader, open_reader
 from imprint.storage.database import begin_log
 from imprint.storage.files import (
     PRIVATE,

@@ -3,13 +3,14 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from imprint.assemble import Reader, entry_changes
+from imprint.assemble import entry_changes
 from imprint.authority.ledger.edge import Edge
 from imprint.authority.ledger.tree import Tree
 from imprint.errors import LedgerError
 from imprint.formats import merkle
 from imprint.formats.checkpoint import Checkpoint
 from imprint.formats.tiles import WIDTH
+from imprint.reader import Reader
 from imprint.storage.replay import replay
 
 

@@ -8,7 +8,6 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 
-from imprint.assemble import Reader
 from imprint.authority.production.entries import UNIT_COMPLETED
 from imprint.authority.production.export import CRL
 from imprint.authority.recovery.entries import UNIT_RECOVERED
@@ -25,6 +24,7 @@ from imprint.formats.reconciliation import Reconciliation
 from imprint.formats.tlog_proof import parse_proof, verify_proof
 from imprint.formats.x509 import is_issued_by, parse_ca_certificate
 from imprint.keys.verify import decode_public_pem
+from imprint.reader import Reader
 from imprint.storage.files import read_file, read_file_if_any
 
 MAX_FILE = 1 << 20

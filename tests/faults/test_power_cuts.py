@@ -18,8 +18,8 @@ from pathlib import Path
 import pytest
 from lax_authority import LAX
 
-from imprint.assemble import open_reader
 from imprint.errors import ImprintError
+from imprint.reader import open_reader
 from imprint.station.journal import open_journal
 from line_check import answered, disagreements
 from power_cut import Cut, Disk, restore, traced

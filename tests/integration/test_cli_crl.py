@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from command_line import LOT, CommandLine
-from imprint.assemble import open_reader
 from imprint.cli import doctor
 from imprint.formats.x509 import certificate_pem
+from imprint.reader import open_reader
 
 REVOKE = ("unit", "revoke", "SN-0001", "--reason", "keyCompromise", "--note", "stolen from the van")
 SCRAP = ("unit", "scrap", "SN-0003", "--reason", "burnt")

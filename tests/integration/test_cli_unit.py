@@ -15,7 +15,7 @@ import station_line
 from station_line import authority, run_line, virtual_units
 
 from command_line import LOT, SHIPPED_UNITS, CommandLine
-from imprint.assemble import open_platform, open_reader
+from imprint.assemble import open_platform
 from imprint.cli.lot import close_lot, export_lot
 from imprint.cli.unit import comparison
 from imprint.encoding import sha256
@@ -23,6 +23,7 @@ from imprint.errors import UnitFailed
 from imprint.formats import mcuboot
 from imprint.formats.provisioning_group import DebugLevel, UnitStatement
 from imprint.protocol.commands import AddRelease
+from imprint.reader import open_reader
 from imprint.station.fixture import Fixture
 from imprint.station.inspection import Inspected
 from imprint.station.journal import open_journal

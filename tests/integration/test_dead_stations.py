@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from station_line import LOT, authority, run_line, virtual_units
 
-from imprint.assemble import Platform, open_reader
+from imprint.assemble import Platform
 from imprint.authority.decisions.changes import Row
 from imprint.errors import AccessError
 from imprint.formats.mcuboot import parse
@@ -18,6 +18,7 @@ from imprint.formats.provisioning_group import KeyAlgorithm
 from imprint.protocol.answers import Answer
 from imprint.protocol.intentions import Intention
 from imprint.protocol.port import AuthorityPort, LotPackage
+from imprint.reader import open_reader
 from imprint.station.fixture import Fixture
 from imprint.station.journal import open_journal
 from imprint.station.run_event import RunOutcome, Status

@@ -7,9 +7,10 @@ import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from cryptography.x509 import load_pem_x509_certificate
 
-from imprint.assemble import open_platform, open_reader
+from imprint.assemble import open_platform
 from imprint.errors import PassphraseError, WorkspaceError
 from imprint.make_workspace import create
+from imprint.reader import open_reader
 from imprint.storage.workspace import KEY_NAMES
 from imprint.verify_ledger import verify_ledger
 from soft_factory import Factory, SetClock

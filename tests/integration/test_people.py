@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from imprint.assemble import open_reader
+from imprint.reader import open_reader
 from production_line import IMPRINT, LOT, PATIENCE_S, Line, make_line, served
 from service_line import Service, free_ports, give, serving
 

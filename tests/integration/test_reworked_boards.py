@@ -13,12 +13,13 @@ from cryptography.x509 import load_pem_x509_certificate
 from station_line import LOT, authority, run_line, virtual_units
 
 from command_line import CommandLine
-from imprint.assemble import Platform, open_reader
+from imprint.assemble import Platform
 from imprint.authority.decisions.changes import Row
 from imprint.cli.crl import sign_crl
 from imprint.formats.crl import Reason
 from imprint.formats.x509 import certificate_pem
 from imprint.protocol.commands import RevokeUnit, ReworkUnit
+from imprint.reader import open_reader
 from imprint.station.fixture import Fixture
 from imprint.station.journal import Journal, open_journal
 from imprint.station.run_event import RunOutcome, Status

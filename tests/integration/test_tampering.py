@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 from sqlalchemy import Column, LargeBinary, Table, Text
 
-from imprint.assemble import open_reader
 from imprint.authority.access.account import Role
 from imprint.authority.ledger.tree import Tree
 from imprint.authority.production.commands import CloseLotUnder
@@ -21,6 +20,7 @@ from imprint.errors import ImprintError, LedgerError
 from imprint.formats.merkle import leaf_hash
 from imprint.formats.tiles import encode_bundle, split_bundle, tile_paths
 from imprint.protocol.commands import ClearUnit, InviteAccount, RefundUnits, ReworkUnit, ScrapUnit, SignCrl
+from imprint.reader import open_reader
 from imprint.storage.tables import metadata
 from imprint.storage.tile_folder import TileFolder
 from imprint.verify_ledger import verify_ledger

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from imprint.assemble import open_platform, open_reader
+from imprint.assemble import open_platform
 from imprint.authority.production.commands import CloseLotUnder
 from imprint.errors import (
     FormatError,
@@ -21,6 +21,7 @@ from imprint.errors import (
     WorkspaceError,
 )
 from imprint.make_workspace import create
+from imprint.reader import open_reader
 from imprint.testing.stores import Break
 from imprint.verify_ledger import verify_ledger
 from soft_factory import Factory, new_unit

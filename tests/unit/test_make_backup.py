@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from imprint import make_backup as module
-from imprint.assemble import open_reader
 from imprint.encoding import sha256_hex
 from imprint.errors import LedgerError, StorageError, WorkspaceError
 from imprint.formats.backup_manifest import BackupManifest, decode_manifest
 from imprint.make_backup import make_backup
+from imprint.reader import open_reader
 from imprint.storage.database import copy_database
 from imprint.storage.files import copy_file
 from imprint.verify_ledger import verify_copy, verify_ledger

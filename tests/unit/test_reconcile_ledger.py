@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from imprint import reconcile_ledger as module
-from imprint.assemble import open_platform, open_reader
+from imprint.assemble import open_platform
 from imprint.authority.access.account import Role
 from imprint.authority.issuance.crl import last_crl
 from imprint.authority.recovery.generation import generation_of, next_origin
@@ -24,6 +24,7 @@ from imprint.protocol.codec import encode_answer, encode_intention
 from imprint.protocol.commands import ClearUnit, RevokeUnit, ReworkUnit, ScrapUnit, SignCrl
 from imprint.protocol.intentions import Intention
 from imprint.protocol.port import AuthorityPort, LotPackage
+from imprint.reader import open_reader
 from imprint.reconcile_ledger import Declared, Draft, draft_reconciliation, finish, reconcile_ledger, unfinished
 from imprint.restore_backup import restore_backup
 from imprint.station.journal_entry import Answered, Asked, Entry, RunStarted, encode_entry

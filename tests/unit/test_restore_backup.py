@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from imprint.assemble import open_platform, open_reader
+from imprint.assemble import open_platform
 from imprint.errors import InputError, LedgerError, WorkspaceError
 from imprint.make_backup import make_backup
+from imprint.reader import open_reader
 from imprint.restore_backup import restore_backup
 from imprint.verify_ledger import verify_ledger
 from soft_factory import START, Factory, copied_factory, new_unit, open_factory

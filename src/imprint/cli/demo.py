@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from imprint.assemble import Platform, open_platform, open_reader
+from imprint.assemble import Platform, open_platform
 from imprint.authority.access.account import Role
 from imprint.cli.account import invite_account
 from imprint.cli.lot import close_lot, export_lot
@@ -30,6 +30,7 @@ from imprint.formats.firmware import KNOWN_REGIONS, parse_firmware
 from imprint.make_workspace import create
 from imprint.protocol.commands import AddProduct, AddRelease, CreateLot
 from imprint.protocol.person_port import View
+from imprint.reader import open_reader
 from imprint.station.fixture import Fixture
 from imprint.storage.files import read_file
 from imprint.storage.folder import refuse_occupied

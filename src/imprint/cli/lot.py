@@ -6,7 +6,6 @@ from typing import Annotated, Any
 
 import typer
 
-from imprint.assemble import Reader
 from imprint.authority.decisions.transaction import Reading
 from imprint.authority.production.export import closed_lot, ledger_files, lot_files, trust_files
 from imprint.authority.production.reconciliation import SUMMARY
@@ -22,6 +21,7 @@ from imprint.protocol.commands import CloseLot, CreateLot, ExpireClaims, RefundU
 from imprint.protocol.evidence import Grade
 from imprint.protocol.person_port import PersonPort, View, Views
 from imprint.protocol.refusals import Code
+from imprint.reader import Reader
 from imprint.station.recipe import Recipe, check_fits, parse_recipe
 from imprint.storage.folder import write_folder
 

@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from imprint.assemble import Reader, open_reader
 from imprint.cli.output import Json, note, show
 from imprint.errors import ImprintError
+from imprint.reader import Reader, open_reader
 from imprint.restore_backup import restore_backup
 
 app = typer.Typer(add_completion=False)

@@ -6,12 +6,13 @@ from typing import Annotated, Final
 
 import typer
 
-from imprint.assemble import SERVING, Platform, open_platform, open_reader
+from imprint.assemble import SERVING, Platform, open_platform
 from imprint.cli.output import Json, note, show
 from imprint.cli.passphrase import PassphraseFd, PassphraseFile, read_passphrase
 from imprint.cli.workspace_access import own_workspace
 from imprint.formats.x509 import certificate_pem
 from imprint.keys.file import decrypt_key_file
+from imprint.reader import open_reader
 from imprint.service.front import Front
 from imprint.service.listener import addresses, bind
 from imprint.service.log import log_to

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import typer
 
-from imprint.assemble import Platform, Reader, open_platform, open_reader
+from imprint.assemble import Platform, open_platform
 from imprint.authority.decisions.outcome import Refusal
 from imprint.cli import workspace_folder
 from imprint.cli.passphrase import read_passphrase
@@ -24,6 +24,7 @@ from imprint.person.remote_authority import RemoteAuthority
 from imprint.protocol.commands import Command
 from imprint.protocol.person_port import PersonPort, View, Views
 from imprint.protocol.refusals import Code
+from imprint.reader import Reader, open_reader
 from imprint.storage.workspace import load_workspace
 
 T = TypeVar("T")

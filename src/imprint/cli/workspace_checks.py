@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from imprint.assemble import Reader, open_reader
 from imprint.authority.issuance.crl import last_crl
 from imprint.authority.ledger.envelope import open_entry
 from imprint.cli.finding import Finding, Status, attempt
@@ -16,6 +15,7 @@ from imprint.clock import from_text
 from imprint.errors import ImprintError
 from imprint.formats.crl import encode_pem
 from imprint.formats.x509 import is_issued_by, parse_ca_certificate
+from imprint.reader import Reader, open_reader
 from imprint.storage.files import MAX_SIZE, read_file_if_any
 from imprint.storage.workspace import SETTINGS, load_workspace
 

@@ -12,13 +12,14 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from imprint.assemble import Reader
 from imprint.authority.access.account import Account
 from imprint.errors import AccessError, ImprintError, RefusedError
 from imprint.protocol.codec import encode_package
+from imprint.protocol.command_codec import COMMANDS
+from imprint.protocol.commands import MAX_COMMAND
 from imprint.protocol.intentions import MAX_INTENTION
+from imprint.reader import Reader
 from imprint.service import views
-from imprint.service.commands import BODIES, MAX_BODY
 from imprint.service.door import Door, read_body
 from imprint.service.measures import MEDIA_TYPE as METRICS_TYPE
 from imprint.service.measures import Measures
@@ -50,7 +51,7 @@ class Service:
         self._log = structlog.get_logger()
         self._operations = [
             *(self._deciding(f"/v1/station/{kind}", kind, MAX_INTENTION) for kind in INTENTIONS),
-            *(self._deciding(f"/v1/commands/{kind}", kind, MAX_BODY) for kind in BODIES),
+            *(self._deciding(f"/v1/commands/{kind}", kind, MAX_COMMAND) for kind in COMMANDS),
             *self._readings(),
         ]
         self._description = json.dumps(describe(self._operations)).encode()

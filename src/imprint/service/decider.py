@@ -18,7 +18,7 @@ from imprint.protocol.codec import (
     encode_intention,
     parse_intention,
 )
-from imprint.service.commands import BODIES, read_command
+from imprint.protocol.command_codec import COMMANDS, encode_command, parse_command
 from imprint.service.openapi import INTENTIONS
 from imprint.service.question import ENROL, Frames, Question, Reply, decode_question, encode_reply
 
@@ -89,9 +89,9 @@ def _enrolment(question: Question) -> Ask:
 
 def _meaning(platform: Platform, question: Question) -> tuple[bytes, object]:
     """The body in its one form, and the request."""
-    if question.operation in BODIES:
-        body, make = read_command(question.operation, question.body)
-        return body, make(platform)
+    if question.operation in COMMANDS:
+        command = parse_command(question.operation, question.body)
+        return question.operation.encode() + b"\n" + encode_command(command), platform.request(command)
     if question.operation not in INTENTIONS:
         raise FormatError(f"{question.operation} is nothing that can be decided", subject="question")
     intention = parse_intention(question.body)

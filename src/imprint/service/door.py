@@ -5,9 +5,9 @@ from typing import Any, Final
 
 from starlette.requests import Request
 
-from imprint.assemble import Reader
 from imprint.authority.access.account import Account, find_account
 from imprint.errors import AccessError
+from imprint.reader import Reader
 from imprint.service.permissions import PERMISSIONS
 from imprint.service.problems import TooLarge, TooOften
 from imprint.service.rates import Rates

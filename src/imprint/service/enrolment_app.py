@@ -9,13 +9,13 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from imprint.assemble import Reader
 from imprint.authority.access.account import find_invitation
 from imprint.clock import Clock
 from imprint.encoding import b64, sha256_hex
 from imprint.errors import ImprintError
 from imprint.protocol.codec import decode_enrolment
 from imprint.protocol.enrolment import MAX_ENROLMENT
+from imprint.reader import Reader
 from imprint.service.app import AskAuthority
 from imprint.service.door import read_body
 from imprint.service.problems import TooOften, problem, problem_of

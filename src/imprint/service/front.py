@@ -12,8 +12,8 @@ from typing import Final
 
 import uvloop
 
-from imprint.assemble import Reader
 from imprint.clock import system_clock
+from imprint.reader import Reader
 from imprint.service.app import make_app
 from imprint.service.enrolment_app import make_enrolment_app
 from imprint.service.link import Link

@@ -7,7 +7,7 @@ from pydantic import TypeAdapter
 
 from imprint.protocol import intentions
 from imprint.protocol.answers import Answer
-from imprint.service.commands import BODIES
+from imprint.protocol.command_codec import COMMANDS
 from imprint.service.operation import PARAMETERS, Operation
 from imprint.service.problems import MEDIA_TYPE
 
@@ -27,7 +27,7 @@ INTENTIONS: Final[dict[str, TypeAdapter[Any]]] = {
     "release": TypeAdapter(intentions.ReleaseUnit),
     "quarantine": TypeAdapter(intentions.QuarantineUnit),
 }
-_ADAPTERS: Final = {**INTENTIONS, **BODIES}
+_ADAPTERS: Final = {**INTENTIONS, **COMMANDS}
 _PROBLEM: Final = {
     "type": "object",
     "required": ["status", "title", "kind", "code", "next_step"],

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import imprint.errors
 from imprint.errors import FormatError, ImprintError, RefusedError, StorageError
-from imprint.service.commands import MAX_BODY
+from imprint.protocol.commands import MAX_COMMAND
 
 _LENGTHS: Final = struct.Struct(">II")
 _MOST_HEADER: Final = 1 << 16
@@ -107,7 +107,7 @@ class Frames:
         start = 0
         while len(self._buffer) - start >= _LENGTHS.size:
             head, body = _LENGTHS.unpack_from(self._buffer, start)
-            if head > _MOST_HEADER or body > MAX_BODY:
+            if head > _MOST_HEADER or body > MAX_COMMAND:
                 raise FormatError(f"{head} and {body} bytes are too many", subject="frame")
             middle = start + _LENGTHS.size + head
             if len(self._buffer) < middle + body:

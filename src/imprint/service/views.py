@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from starlette.requests import Request
 
-from imprint.assemble import Reader
 from imprint.protocol.person_port import View
+from imprint.reader import Reader
 from imprint.service.operation import names_in, parameter
 
 # Under which name each view is permitted.

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import imprint.errors
 from imprint.errors import FormatError, ImprintError, RefusedError, StorageError
-from imprint.service.commands import MAX_BODY
+from imprint.protocol.commands import MAX_COMMAND
 from imprint.service.question import (
     Frames,
     Question,
@@ -72,7 +72,7 @@ def test_what_is_no_reply_and_no_question(header: object) -> None:
 
 
 def test_a_frame_that_is_too_long_is_refused_before_it_comes() -> None:
-    for lengths in ((1 << 17, 0), (2, MAX_BODY + 1)):
+    for lengths in ((1 << 17, 0), (2, MAX_COMMAND + 1)):
         with pytest.raises(FormatError, match="too many"):
             list(Frames().feed(struct.pack(">II", *lengths)))
 

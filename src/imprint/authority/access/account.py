@@ -4,12 +4,16 @@ import hmac
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum, unique
+from typing import Final
 
 from imprint.authority.decisions.changes import Row
 from imprint.authority.decisions.transaction import Reading
 from imprint.clock import from_text
 from imprint.encoding import sha256_hex
 from imprint.errors import AccessError
+
+# The actor who works on the authority's own machine, with its passphrase: no account has this name.
+OWNER: Final = "owner"
 
 
 @unique

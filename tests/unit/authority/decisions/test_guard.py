@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from imprint.assemble import open_reader
 from imprint.authority.decisions.guard import refuse_rollback
 from imprint.errors import LedgerError
+from imprint.reader import open_reader
 from imprint.verify_ledger import verify_ledger
 from soft_factory import Factory, copied_factory, new_unit
 
