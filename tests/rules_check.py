@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import cbor2
+from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import load_der_public_key, load_pem_public_key
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 OWNER = "owner"
 IN_WORK = ("claimed", "certified", "permitted")
@@ -76,7 +77,7 @@ class Story:
     """What the entries add up to, and what is wrong with them."""
 
     granted: dict[str, int]
-    keys: dict[str, bytes]  # public keys of units by their SHA-256
+    certificates: dict[str, bytes]  # DER, by their SHA-256
     bodies: dict[tuple[str, str], list[bytes]]  # by actor and request ID, in the order of their arrival
     units: dict[tuple[str, int], Unit] = field(default_factory=dict)
     requests: dict[tuple[str, str], str] = field(default_factory=dict)  # actor and ID -> SHA-256 of the body
@@ -110,8 +111,8 @@ def broken_rules(workspace: Path, heard: Sequence[Heard]) -> list[str]:
 
 def _tell(database: sqlite3.Connection, heard: Iterable[Heard]) -> Story:
     granted = {row["lot"]: row["granted"] + row["refunded"] for row in database.execute("SELECT * FROM lots")}
-    query = "SELECT sha256, data FROM blobs WHERE sha256 IN (SELECT public_key FROM public_keys)"
-    story = Story(granted=granted, keys=dict(map(tuple, database.execute(query))), bodies={})
+    query = "SELECT sha256, data FROM certificates JOIN blobs ON certificate = sha256"
+    story = Story(granted=granted, certificates=dict(map(tuple, database.execute(query))), bodies={})
     for one in heard:
         story.bodies.setdefault((one.actor, one.request), []).append(one.body)
     for row in database.execute("SELECT seq, leaf, data, opening FROM entries ORDER BY seq"):
@@ -188,7 +189,7 @@ def _proven(story: Story, entry: dict[str, Any], name: str) -> None:
     story.expect(since, f"{name}: {unit.serial} has moved on since the challenge")
     try:
         signed = _STATEMENT_CONTEXT + bytes.fromhex(private["statement"])
-        _verify(story.keys[str(unit.public_key)], bytes.fromhex(private["signature"]), signed)
+        _verify(story.certificates[str(unit.certificate)], bytes.fromhex(private["signature"]), signed)
         said = cbor2.loads(bytes.fromhex(private["statement"]))
         answers = (said["hw"].hex(), said["nonce"].hex()) == (private["hardware_id"], given["challenge"])
     except InvalidSignature:
@@ -196,8 +197,8 @@ def _proven(story: Story, entry: dict[str, Any], name: str) -> None:
     story.expect(answers, f"{name}: {unit.serial} has not proven that it is there")
 
 
-def _verify(spki: bytes, signature: bytes, data: bytes) -> None:
-    key = load_der_public_key(spki)
+def _verify(certificate: bytes, signature: bytes, data: bytes) -> None:
+    key = x509.load_der_x509_certificate(certificate).public_key()
     if isinstance(key, Ed25519PublicKey):
         key.verify(signature, data)
     else:
