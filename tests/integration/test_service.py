@@ -290,3 +290,17 @@ def test_metrics_and_log_tell_numbers_and_no_secrets(service: Service) -> None:
     assert PASSPHRASE.decode() not in log
     for invitation in service.line.folder.glob("*.invitation"):
         assert invitation.read_text().split(":")[1] not in log
+
+
+@pytest.mark.parametrize(
+    ("role", "path"), [("station", "/v1/station/claim/long"), ("owner", "/v1/commands/create-lot/long")]
+)
+def test_what_is_long_and_wrong_is_told_in_brief(service: Service, role: str, path: str) -> None:
+    """An error that repeated it would not fit between the two processes, and end both."""
+    long = "A" * 100_000
+    with service.client(folder_of(service, role)) as client:
+        for body in ({"kind": long}, {"kind": "claim", long: 1}, {"kind": "claim", "lot": long}, {long: long}, [long]):
+            response = client.put(path, json=body)
+            assert response.status_code == 400
+            assert len(response.text) < 2000
+        assert client.get("/v1/health").status_code == 200

@@ -110,6 +110,6 @@ def test_stopped_while_the_passphrase_is_asked_for(line: Line) -> None:
     process.send_signal(signal.SIGINT)
     _, told = process.communicate(timeout=PATIENCE_S)
     assert process.returncode not in (0, None)
-    assert "Traceback" not in told
+    assert "Traceback" not in told, told
     os.close(reading)
     os.close(writing)

@@ -1,5 +1,6 @@
 """``imprint serve``: the authority for stations and people on other machines."""
 
+import os
 import socket
 import sys
 from typing import Annotated, Final
@@ -16,7 +17,7 @@ from imprint.reader import open_reader
 from imprint.service.front import Front
 from imprint.service.listener import addresses, bind
 from imprint.service.log import log_to
-from imprint.service.serve import forked
+from imprint.service.serve import forked, hide_memory
 from imprint.service.serve import serve as serve_platform
 from imprint.storage.files import read_file, write_file
 
@@ -70,11 +71,14 @@ def serve(
         return secret[0]
 
     def listening(key: bytes, link: socket.socket) -> None:
+        if passphrase_fd is not None:
+            os.close(passphrase_fd)
         Front(reader=open_reader(folder), url=url, key=key, bound=bound).run(link, ready=ready)
 
     with forked(listening) as child:
         for each in bound:
             each.close()
+        hide_memory()
         with open_platform(folder, passphrase, keys=SERVING) as platform:
             _write_certificate(platform, hosts)
             serve_platform(platform, child, _tls_key(platform, secret.pop()))

@@ -15,6 +15,7 @@ from imprint.protocol.intentions import MAX_INTENTION, Intention
 from imprint.protocol.port import LotPackage
 
 T = TypeVar("T")
+_BRIEF: Final = 200  # characters
 
 CONFIG: Final = ConfigDict(extra="forbid", ser_json_bytes="base64", val_json_bytes="base64")
 _MESSAGES: Final = (
@@ -101,12 +102,13 @@ def decode_package(data: bytes) -> LotPackage:
 
 
 def validate(adapter: TypeAdapter[T], data: bytes, subject: str) -> T:
+    """A message, or :class:`FormatError`. What is wrong may repeat what was sent, so it is told in brief."""
     try:
         return adapter.validate_json(data, strict=True)
     except ValidationError as problem:
         first = problem.errors(include_input=False, include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"])
-        raise FormatError(f"{first['msg']} at {place or 'the top'}", subject=subject) from None
+        raise FormatError(f"{first['msg'][:_BRIEF]} at {place[:_BRIEF] or 'the top'}", subject=subject) from None
 
 
 def _decode(adapter: TypeAdapter[T], data: bytes, subject: str) -> T:

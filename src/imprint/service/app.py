@@ -15,8 +15,7 @@ from starlette.routing import Route
 from imprint.authority.access.account import Account
 from imprint.errors import AccessError, ImprintError, RefusedError
 from imprint.protocol.codec import encode_package
-from imprint.protocol.command_codec import COMMANDS
-from imprint.protocol.commands import MAX_COMMAND
+from imprint.protocol.command_codec import COMMANDS, most_bytes
 from imprint.protocol.intentions import MAX_INTENTION
 from imprint.reader import Reader
 from imprint.service import views
@@ -51,7 +50,7 @@ class Service:
         self._log = structlog.get_logger()
         self._operations = [
             *(self._deciding(f"/v1/station/{kind}", kind, MAX_INTENTION) for kind in INTENTIONS),
-            *(self._deciding(f"/v1/commands/{kind}", kind, MAX_COMMAND) for kind in COMMANDS),
+            *(self._deciding(f"/v1/commands/{kind}", kind, most_bytes(kind)) for kind in COMMANDS),
             *self._readings(),
         ]
         self._description = json.dumps(describe(self._operations)).encode()

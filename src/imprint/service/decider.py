@@ -57,13 +57,20 @@ class Decider:
             return problem
 
     def _reply(self, found: Answer | BaseException) -> Reply:
-        if isinstance(found, Answer):
-            refusal = found.result.code if isinstance(found.result, Refused) else None
-            return Reply(answer=encode_answer(found), refusal=refusal)
-        if isinstance(found, ImprintError):
-            return Reply(error=found)
-        self._log.error("failed", kind=type(found).__name__, exc_info=found)  # a bug
-        return Reply(error=ImprintError("the authority failed", next_step="See its log"))
+        try:
+            return _reply(found)
+        except Exception as bug:
+            self._log.error("failed", kind=type(bug).__name__, exc_info=bug)
+            return Reply(error=ImprintError("the authority failed", next_step="See its log"))
+
+
+def _reply(found: Answer | BaseException) -> Reply:
+    if isinstance(found, Answer):
+        refusal = found.result.code if isinstance(found.result, Refused) else None
+        return Reply(answer=encode_answer(found), refusal=refusal)
+    if isinstance(found, ImprintError):
+        return Reply(error=found)
+    raise found
 
 
 def _ask(platform: Platform, question: Question) -> Ask:

@@ -54,10 +54,9 @@ class Front:
         await stopped.wait()
         for server in servers:
             server.close()
-        if not link.is_lost:
-            for listener in listeners:
-                await listener.finish(PATIENCE_S)
-            link.close()
+        for listener in listeners:  # when the other process has gone, each request learns that nothing is known
+            await listener.finish(PATIENCE_S)
+        link.close()
 
     def _listeners(self, link: Link) -> Sequence[Listener]:
         workspace = self.reader.workspace

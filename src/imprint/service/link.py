@@ -20,10 +20,20 @@ class Link(asyncio.Protocol):
         self._frames = Frames()
         self._waiting: dict[int, asyncio.Future[Reply]] = {}
         self._count = 0
+        self._may_write = asyncio.Event()
+        self._may_write.set()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """From now on it can be asked."""
         self._transport = transport
+
+    def pause_writing(self) -> None:
+        """The other end is behind: bodies wait in their requests, and not here on top of each other."""
+        self._may_write.clear()
+
+    def resume_writing(self) -> None:
+        """It has caught up."""
+        self._may_write.set()
 
     def data_received(self, data: bytes) -> None:
         """Replies come in any order; one that nobody waits for any more was for a client that has gone."""
@@ -36,6 +46,7 @@ class Link(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Whoever waits learns that the outcome is unknown."""
         self.is_lost = True
+        self._may_write.set()
         self._on_lost()
         for waiting in self._waiting.values():
             if not waiting.done():
@@ -44,6 +55,7 @@ class Link(asyncio.Protocol):
 
     async def ask(self, question: Question) -> Reply:
         """What was decided, durably. Raises the reply's error; :class:`StorageError` when the outcome is unknown."""
+        await self._may_write.wait()
         if self.is_lost:
             raise StorageError(_GONE)
         self._count += 1

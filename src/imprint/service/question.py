@@ -13,6 +13,7 @@ from imprint.protocol.commands import MAX_COMMAND
 
 _LENGTHS: Final = struct.Struct(">II")
 _MOST_HEADER: Final = 1 << 16
+_LONGEST_TEXT: Final = 1000  # characters of an error, which may repeat what a client sent; JSON makes up to 12 of one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +63,8 @@ def encode_reply(number: int, reply: Reply) -> bytes:
     if error is None:
         return _frame([number, reply.refusal, None], reply.answer)
     code = error.code if isinstance(error, RefusedError) else None
-    return _frame([number, None, [type(error).__name__, error.what, error.subject, error.next_step, code]], b"")
+    texts = [text[:_LONGEST_TEXT] for text in (error.what, error.subject, error.next_step)]
+    return _frame([number, None, [type(error).__name__, *texts, code]], b"")
 
 
 def decode_reply(header: Any, body: bytes) -> tuple[int, Reply]:

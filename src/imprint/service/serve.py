@@ -4,6 +4,7 @@ Python runs one thread at a time, so two processes serve more; and the one that 
 key in its memory. It is forked before the passphrase is read, and gets the key of the TLS certificate over the socket.
 """
 
+import ctypes
 import multiprocessing
 import signal
 import socket
@@ -22,6 +23,7 @@ from imprint.make_checkpoints import making_checkpoints
 from imprint.service.decider import Decider
 
 _LENGTH: Final = 4
+_PR_SET_DUMPABLE: Final = 4
 
 # What the listening process does with the key and its end of the socket.
 Listen = Callable[[bytes, socket.socket], None]
@@ -52,6 +54,7 @@ def _run(listen: Listen, theirs: socket.socket, ours: socket.socket) -> None:
     """In the new process."""
     theirs.close()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to both
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # until it listens there is nothing to finish
     try:
         length = ours.recv(_LENGTH, socket.MSG_WAITALL)
         if length:
@@ -59,6 +62,11 @@ def _run(listen: Listen, theirs: socket.socket, ours: socket.socket) -> None:
     except Exception as problem:
         structlog.get_logger().error("failed", kind=type(problem).__name__, exc_info=problem)
         raise SystemExit(1) from None
+
+
+def hide_memory() -> None:
+    """From now on no process of the same user may read this one's memory, and no core dump has it (prctl(2))."""
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def serve(platform: Platform, child: Child, key: bytes) -> None:

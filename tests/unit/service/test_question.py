@@ -81,3 +81,12 @@ def test_a_frame_that_is_too_long_is_refused_before_it_comes() -> None:
 def test_a_header_that_is_no_json_is_refused(head: bytes) -> None:
     with pytest.raises(FormatError, match="JSON"):
         list(Frames().feed(struct.pack(">II", len(head), 0) + head))
+
+
+def test_an_error_is_cut_to_what_fits_into_a_frame() -> None:
+    long = "\U0001f600" * 50_000
+    error = RefusedError(long, code="unknown-file", subject=long, next_step=long)
+    ((header, body),) = Frames().feed(encode_reply(1, Reply(error=error)))
+    _, found = decode_reply(header, body)
+    assert found.error is not None
+    assert long.startswith(found.error.what)

@@ -121,10 +121,13 @@ class Kernel:
     def decide_together(self, asks: Sequence[Ask]) -> list[Committed | BaseException]:
         """Decide in the caller's thread, in one transaction; when one of them spoils it, each in one of its own. Gives
         for each what is durable now, or why nothing is known to be: :class:`AccessError`, what :meth:`decide` raises,
-        or a bug, which must reach its asker and nobody else."""
+        or a bug, which must reach its asker and nobody else. A store that fails fails all of them: trying each again
+        would keep everybody waiting, for as long as the store does, times their number."""
         try:
             with self._turn:
                 return self._commit(asks)
+        except StorageError as problem:
+            return [problem] * len(asks)
         except BaseException as problem:
             if len(asks) == 1:
                 return [problem]

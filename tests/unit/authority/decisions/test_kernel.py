@@ -342,18 +342,16 @@ def test_a_change_that_the_database_refuses_spoils_no_other(bench: Bench) -> Non
     assert len(bench.entries()) == 1
 
 
-def test_a_batch_whose_commit_fails_is_decided_one_by_one(bench: Bench) -> None:
-    """Whether or not the batch persisted, each request is decided once."""
+def test_a_batch_whose_commit_fails_is_asked_again(bench: Bench) -> None:
+    """Whether or not the batch persisted, each request is decided once; nobody waits for the others' tries."""
     for how, prefix in ((Break.BEFORE, "b"), (Break.AFTER, "a")):
-        gate = threading.Event()
-        bench.kernel.submit(ask(f"gate-{prefix}", gate=gate))
         names = [f"{prefix}{number}" for number in range(5)]
-        futures = [bench.kernel.submit(ask(name)) for name in names]
         bench.store.break_next(how)
-        gate.set()
-        results = [future.result(PATIENCE_S).result for future in futures]
-        assert results == [Done(state=name) for name in names]
-    assert len(bench.entries()) == len(bench.things()) == 12
+        failures = bench.kernel.decide_together([ask(name) for name in names])
+        assert [type(failure) for failure in failures] == [StorageError] * 5
+        assert bench.store.writes == (1 if how is Break.BEFORE else 7)
+        assert [done(bench.add(name)) for name in names] == names
+    assert len(bench.entries()) == len(bench.things()) == 10
 
 
 def test_a_bug_reaches_its_caller_and_the_kernel_goes_on(bench: Bench) -> None:
