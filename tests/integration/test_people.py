@@ -1,5 +1,6 @@
 """People on other machines: the command line in enrolled folders, against a service that runs."""
 
+import asyncio
 import json
 import re
 import select
@@ -12,8 +13,13 @@ from typing import Any
 
 import pytest
 
+from imprint.assemble import open_platform
+from imprint.protocol.answers import Claimed
+from imprint.protocol.commands import CreateLot
+from imprint.protocol.intentions import ClaimUnit, QuarantineUnit
 from imprint.reader import open_reader
-from production_line import IMPRINT, LOT, PATIENCE_S, Line, make_line, served
+from imprint.station.recipe import SHIPPED
+from production_line import IMPRINT, LOT, PASSPHRASE, PATIENCE_S, Line, make_line, served
 from service_line import Service, free_ports, give, serving
 
 PIPES = subprocess.PIPE
@@ -309,32 +315,142 @@ def through(folder: Path, port: int) -> str:
     return before
 
 
-@pytest.mark.parametrize("with_answer", [False, True])
-def test_a_command_that_is_run_again_after_a_lost_answer_is_decided_once(tmp_path: Path, *, with_answer: bool) -> None:
-    line = make_line(tmp_path, count=2)
-    ports = free_ports(2)
-    with serving(line, ports=ports) as service, socket.socket() as bound:
-        folder = service.enrol("olga", "officer")
+def losing(service: Service, folder: Path, *words: str, with_answer: bool = False) -> dict[str, Any]:
+    """A command whose answer is lost, though it is decided; the error that it ends with. The service is dead then."""
+    with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         bound.listen()
         wire = threading.Thread(target=deadly_wire, args=(bound, service), kwargs={"with_answer": with_answer})
         wire.start()
         settings = through(folder, bound.getsockname()[1])
-        lost = run(line, folder, "crl", "sign", "--json")
+        lost = run(service.line, folder, *words, "--json")
         wire.join(PATIENCE_S)
-    error = json.loads(lost.stderr)["error"]
-    assert (lost.returncode, error["kind"]) == (9, "Unreachable")
-    assert len(entries(line, "crl.signed")) == 1, "it was decided"
-    assert len(list((folder / "requests").iterdir())) == 1
     (folder / "enrolled.toml").write_text(settings)
-    away = run(line, folder, "crl", "sign", "--json")
+    assert (lost.returncode, lost.stdout) == (9, "")
+    error: dict[str, Any] = json.loads(lost.stderr)["error"]
+    assert error["kind"] == "Unreachable"
+    return error
+
+
+def asked(line: Line, folder: Path, *words: str) -> dict[str, Any]:
+    """What a command in an enrolled folder says that must succeed."""
+    done = run(line, folder, *words, "--json")
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def kept(folder: Path) -> int:
+    """How many requests wait for their answers in an enrolled folder."""
+    return len(list((folder / "requests").glob("*")))
+
+
+def state_of(line: Line, name: str) -> str:
+    accounts = command_here(line, "account", "list")["accounts"]
+    return next(str(account["state"]) for account in accounts if account["name"] == name)
+
+
+def quarantined_units(line: Line, count: int) -> list[str]:
+    """A lot of so many units that a station has given up, all of which may be refunded; their serial numbers."""
+    with open_platform(line.workspace, lambda: PASSPHRASE) as platform:
+        recipe = (SHIPPED / "typical.yaml").read_text()
+        releases = {"firmware": "1.0.0+0", "diagnostic": "0.9.0+0"}
+        pinned = {"product": "lamp", "recipe": recipe, "recipe_name": "typical.yaml", **releases}
+        platform.command(CreateLot(lot="L-back", count=count, refunds_at_most=count, **pinned))
+        station = platform.station("bench-1")
+        for number in range(count):
+            board = f"{number:016x}"
+            claim = ClaimUnit(lot="L-back", run="run", hardware_id=board)
+            claimed = asyncio.run(station.ask(f"claim-{number}", claim)).result
+            assert isinstance(claimed, Claimed)
+            given_up = QuarantineUnit(lot="L-back", hardware_id=board, fence=claimed.fence, reason="burnt")
+            asyncio.run(station.ask(f"give-up-{number}", given_up))
+    return [unit["serial"] for unit in command_here(line, "unit", "list", "--lot", "L-back")["units"]]
+
+
+@pytest.mark.parametrize("with_answer", [False, True])
+def test_what_gives_is_decided_once_however_often_it_is_asked(tmp_path: Path, *, with_answer: bool) -> None:
+    line, ports = make_line(tmp_path, count=2), free_ports(2)
+    for serial in quarantined_units(line, 3):
+        subprocess.run(line.command("unit", "scrap", serial, "--reason", "burnt"), check=True, capture_output=True)
+    refund = ("lot", "refund", "L-back", "--count", "1", "--reason", "I have the board")
+    with serving(line, ports=ports) as service:
+        folder = service.enrol("otto", "owner")
+        error = losing(service, folder, *refund, with_answer=with_answer)
+    assert "run the same command again" in error["next_step"]
+    (entry,) = entries(line, "lot.refunded")
+    assert kept(folder) == 1
+    away = run(line, folder, *refund, "--json")
     assert (away.returncode, json.loads(away.stderr)["error"]["kind"]) == (9, "Unreachable")
-    assert "run the same command again" in json.loads(away.stderr)["error"]["next_step"]
     with serving(line, ports=ports):
-        again = run(line, folder, "crl", "sign", "--json")
-        assert again.returncode == 0, again.stderr
-        assert json.loads(again.stdout)["number"] == 1
-        assert len(entries(line, "crl.signed")) == 1
-        assert list((folder / "requests").iterdir()) == []
-        another = run(line, folder, "crl", "sign", "--json")
-        assert json.loads(another.stdout)["number"] == 2, "an answered request is over"
+        again = asked(line, folder, *refund)
+        assert (again["refunded"], again["asked_before"], again["decided"]) == (1, True, entry["time"])
+        assert kept(folder) == 0
+        once_more = asked(line, folder, *refund)
+        assert (once_more["refunded"], "asked_before" in once_more) == (2, False)
+    assert len(entries(line, "lot.refunded")) == 2
+
+
+def test_a_refusal_that_was_lost_is_not_the_answer_for_ever(tmp_path: Path) -> None:
+    line, ports = make_line(tmp_path, count=2), free_ports(2)
+    (serial,) = quarantined_units(line, 1)
+    refund = ("lot", "refund", "L-back", "--count", "1", "--reason", "I have the board")
+    with serving(line, ports=ports) as service:
+        folder = service.enrol("otto", "owner")
+        losing(service, folder, *refund)
+    assert entries(line, "lot.refunded") == [], "it was refused: nothing is scrapped"
+    with serving(line, ports=ports):
+        subprocess.run(line.command("unit", "scrap", serial, "--reason", "burnt"), check=True, capture_output=True)
+        again = asked(line, folder, *refund)
+        assert (again["refunded"], "asked_before" in again, kept(folder)) == (1, False, 0)
+
+
+def test_what_takes_away_is_done_when_its_command_says_so(tmp_path: Path) -> None:
+    line, ports = make_line(tmp_path, count=2), free_ports(2)
+    suspend = ("account", "suspend", "bench-1", "--reason", "stolen")
+    with serving(line, ports=ports) as service:
+        service.enrol("bench-1")
+        folder = service.enrol("olga", "officer")
+        error = losing(service, folder, *suspend)
+    assert "run the same command again" in error["next_step"]
+    assert (state_of(line, "bench-1"), kept(folder)) == ("suspended", 0)
+    with serving(line, ports=ports):
+        resume = line.command("account", "resume", "bench-1", "--reason", "found")
+        subprocess.run(resume, check=True, capture_output=True, timeout=PATIENCE_S)
+        assert asked(line, folder, *suspend) == {"name": "bench-1", "state": "suspended"}
+        assert state_of(line, "bench-1") == "suspended"
+        third = run(line, folder, *suspend, "--json")
+        assert (third.returncode, json.loads(third.stderr)["error"]["rule"]) == (4, "wrong-state")
+
+
+def test_what_was_taken_away_since_is_not_given_back_by_an_earlier_answer(tmp_path: Path) -> None:
+    line, ports = make_line(tmp_path, count=2), free_ports(2)
+    suspend = line.command("account", "suspend", "bench-1", "--reason", "stolen")
+    resume = ("account", "resume", "bench-1", "--reason", "found")
+    with serving(line, ports=ports) as service:
+        service.enrol("bench-1")
+        folder = service.enrol("otto", "owner")
+        subprocess.run(suspend, check=True, capture_output=True, timeout=PATIENCE_S)
+        losing(service, folder, *resume)
+    assert state_of(line, "bench-1") == "active"
+    with serving(line, ports=ports):
+        subprocess.run(suspend, check=True, capture_output=True, timeout=PATIENCE_S)
+        again = run(line, folder, *resume)
+        (entry,) = entries(line, "account.resumed")
+        assert again.returncode == 0
+        assert f"decided once, at {entry['time']}" in again.stderr
+        assert "run the command again" in again.stderr
+        assert state_of(line, "bench-1") == "suspended"
+        assert asked(line, folder, *resume) == {"name": "bench-1", "state": "active"}
+        assert state_of(line, "bench-1") == "active"
+
+
+def test_a_list_is_signed_whenever_it_is_asked_for(tmp_path: Path) -> None:
+    line, ports = make_line(tmp_path, count=2), free_ports(2)
+    with serving(line, ports=ports) as service:
+        folder = service.enrol("olga", "officer")
+        losing(service, folder, "crl", "sign", "--days", "7")
+    assert len(entries(line, "crl.signed")) == 1
+    with serving(line, ports=ports):
+        assert asked(line, folder, "crl", "sign", "--days", "7")["number"] == 2
+    assert len(entries(line, "crl.signed")) == 2

@@ -11,7 +11,7 @@ from imprint.cli.enrolment import InvitationFile, NewFolder, Url, enrol_folder, 
 from imprint.cli.output import Json, note, show
 from imprint.cli.passphrase import PassphraseFd, PassphraseFile
 from imprint.cli.reason import Reason, checked_reason
-from imprint.cli.workspace_access import asking, viewing
+from imprint.cli.workspace_access import asking, show_decided, viewing
 from imprint.encoding import sha256_hex
 from imprint.protocol.commands import InviteAccount, ResumeAccount, SuspendAccount
 from imprint.protocol.enrolment import Invitation
@@ -137,4 +137,4 @@ def resume(
     """
     with asking(ctx, passphrase_file, passphrase_fd) as authority:
         state = authority.command(ResumeAccount(name=name, reason=checked_reason(reason)))
-    show({"name": name, "state": state}, as_json=as_json)
+    show_decided(authority, {"name": name, "state": state}, as_json=as_json)

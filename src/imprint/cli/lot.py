@@ -13,7 +13,7 @@ from imprint.cli.output import Json, note, show
 from imprint.cli.passphrase import PassphraseFd, PassphraseFile
 from imprint.cli.reason import Reason, checked_reason
 from imprint.cli.recipe import read_recipe
-from imprint.cli.workspace_access import asking, reading, signed_head, viewing
+from imprint.cli.workspace_access import asking, reading, show_decided, signed_head, viewing
 from imprint.errors import RefusedError
 from imprint.formats.mcuboot import parse_version
 from imprint.formats.profile import parse_profile
@@ -68,7 +68,7 @@ def create(
         _refuse_misfit(authority, steps, command)
         authority.command(command)
         found = _sum(authority, lot)
-    show(found, as_json=as_json)
+    show_decided(authority, found, as_json=as_json)
     if not as_json:
         note(f"Next: imprint station run --lot {lot} --fixture PORT")
 
@@ -158,7 +158,7 @@ def refund(
     with asking(ctx, passphrase_file, passphrase_fd) as authority:
         authority.command(command)
         found = _sum(authority, lot)
-    show(found, as_json=as_json)
+    show_decided(authority, found, as_json=as_json)
 
 
 @app.command()

@@ -8,7 +8,7 @@ import typer
 from imprint.authority.production.product import Product
 from imprint.cli.output import Json, note, show
 from imprint.cli.passphrase import PassphraseFd, PassphraseFile
-from imprint.cli.workspace_access import asking, viewing
+from imprint.cli.workspace_access import asking, show_decided, viewing
 from imprint.protocol.commands import AddProduct
 from imprint.protocol.person_port import View
 from imprint.storage.files import read_file
@@ -65,7 +65,7 @@ def add(
     product = Product.from_yaml(data, name=str(file))
     with asking(ctx, passphrase_file, passphrase_fd) as authority:
         authority.command(AddProduct(file=data.decode()))
-    show({"product": product.name}, as_json=as_json)
+    show_decided(authority, {"product": product.name}, as_json=as_json)
     if not as_json:
         note(f"Next: imprint release add --product {product.name} --version 1.0.0 --security-counter 1 firmware.bin")
 

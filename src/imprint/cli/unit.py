@@ -15,7 +15,7 @@ from imprint.authority.views import brief_unit
 from imprint.cli.output import Json, note, show
 from imprint.cli.passphrase import PassphraseFd, PassphraseFile
 from imprint.cli.reason import Reason, checked_reason
-from imprint.cli.workspace_access import asking, reading, told, viewing
+from imprint.cli.workspace_access import asking, reading, show_decided, told, viewing
 from imprint.clock import to_text
 from imprint.errors import RefusedError, UnitFailed
 from imprint.formats.birth_record import BirthRecord
@@ -170,7 +170,7 @@ def rework(
     command = ReworkUnit(serial=serial, reason=checked_reason(reason))
     with asking(ctx, passphrase_file, passphrase_fd) as authority:
         state = authority.command(command)
-    show({"serial": serial, "state": state}, as_json=as_json)
+    show_decided(authority, {"serial": serial, "state": state}, as_json=as_json)
     if not as_json:
         note("Next: put the board on a fixture again, in the same lot")
 
@@ -191,7 +191,7 @@ def clear(
     command = ClearUnit(serial=serial, reason=checked_reason(reason))
     with asking(ctx, passphrase_file, passphrase_fd) as authority:
         state = authority.command(command)
-    show({"serial": serial, "state": state}, as_json=as_json)
+    show_decided(authority, {"serial": serial, "state": state}, as_json=as_json)
 
 
 def comparison(record: BirthRecord, inspected: Inspected) -> list[dict[str, Any]]:

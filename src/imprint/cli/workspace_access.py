@@ -4,16 +4,17 @@
 for those that need the workspace itself.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import typer
 
 from imprint.assemble import Platform, open_platform
 from imprint.authority.decisions.outcome import Refusal
 from imprint.cli import workspace_folder
+from imprint.cli.output import note, show
 from imprint.cli.passphrase import read_passphrase
 from imprint.enrol import is_enrolled, open_enrolled
 from imprint.errors import RefusedError, WorkspaceError
@@ -33,6 +34,15 @@ T = TypeVar("T")
 # --- here or from afar ---
 
 
+class Asked(PersonPort, Protocol):
+    """An authority that a command asks, perhaps not for the first time."""
+
+    @property
+    def earlier(self) -> str | None:
+        """When the authority decided the last command, if an earlier run had asked it already; else None."""
+        ...
+
+
 @contextmanager
 def viewing(ctx: typer.Context, passphrase_file: Path | None, passphrase_fd: int | None) -> Iterator[Views]:
     """The authority of ``-C`` or ``IMPRINT_HOME`` for reading; only from afar is a passphrase needed."""
@@ -45,9 +55,9 @@ def viewing(ctx: typer.Context, passphrase_file: Path | None, passphrase_fd: int
 
 
 @contextmanager
-def asking(ctx: typer.Context, passphrase_file: Path | None, passphrase_fd: int | None) -> Iterator[PersonPort]:
-    """The same authority for commands. Whoever is told that a command failed may run it again: from afar it is then
-    asked under the same request ID."""
+def asking(ctx: typer.Context, passphrase_file: Path | None, passphrase_fd: int | None) -> Iterator[Asked]:
+    """The same authority for commands. Whoever is told that a command failed may run it again: from afar, what must not
+    be decided twice is then asked under the same request ID."""
     folder = workspace_folder(ctx)
     if is_enrolled(folder):
         with _remote(folder, passphrase_file, passphrase_fd) as remote:
@@ -57,6 +67,20 @@ def asking(ctx: typer.Context, passphrase_file: Path | None, passphrase_fd: int 
             yield _OwnAuthority(
                 open_reader(folder), lambda: stack.enter_context(deciding(ctx, passphrase_file, passphrase_fd))
             )
+
+
+def show_decided(authority: Asked, result: Mapping[str, Any], *, as_json: bool) -> None:
+    """As :func:`imprint.cli.output.show`; says so when the result is that of a command of an earlier run."""
+    earlier = authority.earlier
+    if earlier is None:
+        show(result, as_json=as_json)
+        return
+    show({**result, "asked_before": True, "decided": earlier}, as_json=as_json)
+    if not as_json:
+        note(
+            f"You had asked this before, and it is decided once, at {earlier}; what came of it may have changed since. "
+            "If you mean it once more, run the command again"
+        )
 
 
 def crl_file(ctx: typer.Context) -> Path:
@@ -72,6 +96,11 @@ class _OwnAuthority:
         self._reader = reader
         self._open_keys = open_keys
         self._platform: Platform | None = None
+
+    @property
+    def earlier(self) -> None:
+        """Each run asks for itself here."""
+        return None
 
     def command(self, command: Command) -> str:
         if self._platform is None:

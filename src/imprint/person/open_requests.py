@@ -16,6 +16,10 @@ class OpenRequests:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
+    def is_open(self, asked: bytes) -> bool:
+        """Whether these bytes were asked before and not answered."""
+        return read_file_if_any(self._path(asked), limit=_LIMIT) is not None
+
     def open(self, asked: bytes) -> str:
         """The ID under which to ask; durable. The same as before when these bytes were asked and not answered."""
         path = self._path(asked)

@@ -18,6 +18,16 @@ def test_what_was_not_answered_keeps_its_id_also_for_another_process(folder: Pat
     assert OpenRequests(folder).open(b"close-lot\n{}") != first
 
 
+def test_a_request_is_open_until_it_is_answered(folder: Path) -> None:
+    requests = OpenRequests(folder)
+    assert not requests.is_open(b"1")
+    requests.open(b"1")
+    assert OpenRequests(folder).is_open(b"1")
+    assert not requests.is_open(b"2")
+    requests.close(b"1")
+    assert not requests.is_open(b"1")
+
+
 def test_what_was_answered_is_a_new_request(folder: Path) -> None:
     requests = OpenRequests(folder)
     first = requests.open(b"1")
