@@ -225,20 +225,18 @@ class LostDecisions:
 
     def _identity(self, told: _Told, certificate: bytes, lot: str, origin: str) -> LostIdentity:
         parsed = x509.load_der_x509_certificate(certificate)
-        serial = named_in(certificate)[0]
         envelope = told.records.get(sha256_hex(certificate))
         record = None if envelope is None else open_record(self._trust, envelope, certificate)
-        claimed = next((claim.values for claim in reversed(told.claims) if claim.serial == serial), {})
         return LostIdentity(
             certificate=certificate,
             number=f"{parsed.serial_number:x}",
-            serial=serial,
+            serial=named_in(certificate)[0],
             spki=parsed.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo),
             not_before=to_text(parsed.not_valid_before_utc),
             origin=origin if record is None else record.key.origin,
             lot=lot if record is None else record.lot,
             product=None if record is None else record.product,
-            values=claimed if record is None else record.values,
+            values={} if record is None else record.values,
             record=envelope,
         )
 

@@ -1,6 +1,7 @@
 """A workspace that is older than what it had decided: what is known of the lost time is entered again, once, and what
 may have been given is never given again."""
 
+import json
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -22,7 +23,7 @@ from imprint.make_backup import make_backup
 from imprint.protocol.answers import Answer, Claimed, Completed
 from imprint.protocol.codec import encode_answer, encode_intention
 from imprint.protocol.commands import ClearUnit, RevokeUnit, ReworkUnit, ScrapUnit, SignCrl
-from imprint.protocol.intentions import Intention
+from imprint.protocol.intentions import ClaimUnit, Intention
 from imprint.protocol.port import AuthorityPort, LotPackage
 from imprint.reader import open_reader
 from imprint.reconcile_ledger import Declared, Draft, draft_reconciliation, finish, reconcile_ledger, unfinished
@@ -503,6 +504,73 @@ def test_a_forged_claim_uses_up_at_most_its_values(loss: Loss) -> None:
         assert restored.row("units", hardware_id=other.hardware_id)["state"] == "released"
         assert restored.row("assignments", hardware_id=BEFORE.hardware_id.hex())["serial"] == "SN-0001"
         assert restored.rows("assignments", hardware_id=other.hardware_id) == []
+
+
+def lie(loss: Loss, hardware_id: str, name: str = "bench-1", **told: Any) -> None:
+    """The station writes another unit, and other values, beside the receipt of its last claim."""
+    journal = loss.journals[name]
+    index = max(index for index, (question, _) in enumerate(journal.heard) if isinstance(question, ClaimUnit))
+    question, answer = journal.heard[index]
+    assert answer is not None
+    assert isinstance(answer.result, Claimed)
+    lied = replace(answer, result=replace(answer.result, **told))
+    journal.heard[index] = (replace(question, hardware_id=hardware_id), lied)
+
+
+def test_a_claim_does_not_take_a_serial_from_a_certificate(loss: Loss) -> None:
+    """The liar's journal is read first; what is signed counts before what is said."""
+    loss.bench().imprint(BEFORE)
+    loss.back_up()
+    loss.bench("bench-2").imprint(AFTER)
+    loss.bench().claim(new_unit())
+    loss.restore()
+    made = loss.factory.unit(AFTER)
+    values = json.loads(made["unit_values"])
+    lie(loss, "00" * 7 + "ee", serial=made["serial"], values=values)
+    with loss.gone_on() as restored:
+        assert identity(restored.unit(AFTER)) == identity(made)
+        assert restored.unit(AFTER)["state"] == "complete"
+        assert restored.rows("revocations") == []
+        assert restored.rows("assignments", hardware_id="00" * 7 + "ee") == []
+
+
+@pytest.mark.parametrize(
+    ("serial", "values"),
+    [
+        ("EVIL-1", {"mac": "02:00:5e:00:00:09"}),
+        ("SN-0002", {"mac": "02:00:5e:00:00:01"}),
+        ("SN-0002", {"mac": "0a:00:5e:00:00:09"}),
+        ("SN-0002", {"mac": "02:00:5e:00:00:09", "serial": "SN-0003"}),
+        ("SN-0002", {"mac": "red"}),
+        ("SN-0002", {}),
+        ("SN-2", {"mac": "02:00:5e:00:00:09"}),
+    ],
+)
+def test_what_no_pool_gives_is_assigned_to_nobody(loss: Loss, serial: str, values: dict[str, str]) -> None:
+    lose(loss, lambda bench: bench.claim(AFTER))
+    taken = json.loads(loss.factory.unit(BEFORE)["unit_values"])["mac"]
+    assert taken == "02:00:5e:00:00:01"
+    lie(loss, AFTER.hardware_id.hex(), serial=serial, values=values)
+    assert any("not assigned" in finding for finding in loss.draft().recovery.findings)
+    with loss.gone_on() as restored:
+        unit = restored.unit(AFTER)
+        assert (unit["serial"], unit["unit_values"]) == ("", "{}")
+        assert restored.rows("assignments", hardware_id=AFTER.hardware_id.hex()) == []
+        claimed = restored.bench("bench-2").claim(AFTER)
+        assert claimed.serial not in (serial, "SN-0001")
+        assert claimed.serial.startswith("SN-")
+        assert claimed.values.keys() == {"mac"}
+        assert claimed.values["mac"] not in (taken, values.get("mac"))
+
+
+def test_a_certificate_whose_values_nobody_could_have_given(loss: Loss) -> None:
+    """Another unit's address would go into its record, so it starts again."""
+    lose(loss, lambda bench: bench.to("certified", AFTER))
+    lie(loss, AFTER.hardware_id.hex(), values={"mac": "02:00:5e:00:00:01"})
+    with loss.gone_on() as restored:
+        assert restored.counts() == {"shipped": 1}
+        assert restored.unit(AFTER)["state"] == "released"
+        assert restored.bench("bench-2").claim(AFTER).values["mac"] != "02:00:5e:00:00:01"
 
 
 def test_a_forged_certificate_and_record_are_not_taken(loss: Loss) -> None:
