@@ -486,7 +486,7 @@ def test_what_no_journal_shows_is_counted_and_skipped(loss: Loss) -> None:
 
 
 def test_a_forged_claim_uses_up_at_most_its_values(loss: Loss) -> None:
-    lose(loss, lambda bench: bench.claim(AFTER))
+    lose(loss, lambda bench: bench.claim(AFTER), lambda bench: bench.claim(new_unit()))
     journal = loss.journals["bench-1"]
     question, answer = journal.heard[-1]
     assert answer is not None
@@ -494,7 +494,7 @@ def test_a_forged_claim_uses_up_at_most_its_values(loss: Loss) -> None:
     forged = replace(answer.result, serial="SN-0001", values={"mac": "02:00:5e:00:00:01", "colour": "red"})
     other = replace(question, hardware_id="00" * 7 + "ff")
     false = replace(answer.receipt, signature=bytes(64))
-    journal.heard += [(other, replace(answer, result=forged)), (question, Answer(result=forged, receipt=false))]
+    journal.heard[-1:] = [(other, replace(answer, result=forged)), (question, Answer(result=forged, receipt=false))]
     draft = loss.draft()
     assert [finding.split(":")[0] for finding in draft.recovery.findings if "SN-0001" in finding] == [
         f"serial SN-0001 was given to {BEFORE.hardware_id.hex()}, and bench-1 says to {other.hardware_id}"
@@ -571,6 +571,76 @@ def test_a_certificate_whose_values_nobody_could_have_given(loss: Loss) -> None:
         assert restored.counts() == {"shipped": 1}
         assert restored.unit(AFTER)["state"] == "released"
         assert restored.bench("bench-2").claim(AFTER).values["mac"] != "02:00:5e:00:00:01"
+
+
+def test_a_receipt_is_for_one_decision(loss: Loss) -> None:
+    """Also when another journal has it."""
+    lose(loss, lambda bench: bench.claim(AFTER))
+    question, answer = loss.journals["bench-1"].heard[-1]
+    assert answer is not None
+    assert isinstance(answer.result, Claimed)
+    again: list[tuple[Intention, Answer | None]] = [
+        (
+            replace(question, hardware_id=f"{n:016x}"),
+            replace(answer, result=replace(answer.result, serial=f"SN-{n:04}")),
+        )
+        for n in range(3, 40)
+    ]
+    loss.journals["bench-1"].heard += again[:20]
+    loss.journals["bench-2"] = Journal(loss.factory.bench("bench-2").port, again[20:])
+    draft = loss.draft()
+    assert sum("the receipt is another decision's" in finding for finding in draft.recovery.findings) == len(again)
+    assert [unit.hardware_id for unit in draft.command.units] == [AFTER.hardware_id.hex()]
+
+
+def test_a_false_receipt_says_nothing_of_the_station(loss: Loss) -> None:
+    """The certificate is ours all the same."""
+    lose(loss, lambda bench: bench.to("certified", AFTER))
+    journal = loss.journals["bench-1"]
+    question, answer = journal.heard[-1]
+    assert answer is not None
+    false = replace(answer, receipt=replace(answer.receipt, signature=bytes(64)))
+    loss.journals["bench-2"] = Journal(loss.factory.bench("bench-2").port, [(question, false)])
+    (unit,) = loss.draft().command.units
+    assert (unit.station, len(unit.identities)) == ("bench-1", 1)
+
+
+@pytest.mark.parametrize("fence", [10_002, 2**31 - 1])
+def test_a_fence_that_nobody_was_given(loss: Loss, fence: int) -> None:
+    """It would leave no number for the next claim."""
+    loss.bench().claim(AFTER)
+    lose(loss, lambda bench: bench.claim(AFTER))
+    lie(loss, AFTER.hardware_id.hex(), fence=fence)
+    assert any(f"fence {fence} is none of ours" in finding for finding in loss.draft().recovery.findings)
+    lie(loss, AFTER.hardware_id.hex(), fence=10_001)
+    with loss.gone_on() as restored:
+        assert restored.unit(AFTER)["fence"] == 10_001
+
+
+def test_a_fence_that_is_no_fence(loss: Loss) -> None:
+    lose(loss, lambda bench: bench.claim(AFTER))
+    lie(loss, AFTER.hardware_id.hex(), fence=2**31)
+    with pytest.raises(FormatError, match="the journal is damaged"):
+        loss.draft()
+
+
+@pytest.mark.parametrize("begun", ["permitted", "nothing"])
+def test_a_record_beside_another_hardware_id(loss: Loss, begun: str) -> None:
+    """The certificate that it is about has one unit, whichever was asked for."""
+    bench = loss.bench()
+    challenge = bench.to("permitted", AFTER) if begun == "permitted" else None
+    loss.back_up()
+    bench.complete(AFTER, challenge) if challenge is not None else bench.imprint(AFTER)
+    loss.restore()
+    journal = loss.journals["bench-1"]
+    question, answer = journal.heard[-1]
+    assert answer is not None
+    journal.heard.append((replace(question, hardware_id="00" * 7 + "ee"), answer))
+    assert any(f"it is about {AFTER.hardware_id.hex()}" in finding for finding in loss.draft().recovery.findings)
+    with loss.gone_on() as restored:
+        assert restored.counts() == {"shipped": 1}
+        assert restored.unit(AFTER)["state"] == "complete"
+        assert restored.rows("units", hardware_id="00" * 7 + "ee") == []
 
 
 def test_a_forged_certificate_and_record_are_not_taken(loss: Loss) -> None:
