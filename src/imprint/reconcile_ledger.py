@@ -256,12 +256,14 @@ def _go_on(workspace: Workspace, origin: str, signer: Signer) -> SignedCheckpoin
     raw = signer.public_key[-32:]  # SPKI ends with the raw key, RFC 8410 section 4
     key = ed25519_key(origin, raw)
     earlier = workspace.earlier_ledger(generation_of(workspace.origin)[1])
-    if not earlier.exists():
-        if not workspace.next_ledger.exists():
-            _build(workspace, key, signer)
-        _rename(workspace.ledger, earlier)
-    if not workspace.ledger.exists():
-        _rename(workspace.next_ledger, workspace.ledger)
+    if not earlier.exists() and not workspace.next_ledger.exists():
+        _build(workspace, key, signer)
+    # Whoever still writes under the old name finishes first, and whoever waits finds another log here.
+    with TileFolder(earlier if earlier.exists() else workspace.ledger).lock():
+        if not earlier.exists():
+            _rename(workspace.ledger, earlier)
+        if not workspace.ledger.exists():
+            _rename(workspace.next_ledger, workspace.ledger)
     head = Tree(TileFolder(workspace.ledger), key=key).head()
     if head is None:
         raise LedgerError("the last checkpoint is missing", subject="ledger/checkpoint", next_step=_BACK)

@@ -1,6 +1,7 @@
 """A workspace that is older than what it had decided: what is known of the lost time is entered again, once, and what
 may have been given is never given again."""
 
+import fcntl
 import json
 import shutil
 from collections.abc import Callable, Iterator
@@ -15,9 +16,11 @@ from imprint import reconcile_ledger as module
 from imprint.assemble import open_platform
 from imprint.authority.access.account import Role
 from imprint.authority.issuance.crl import last_crl
+from imprint.authority.ledger.tree import Tree
 from imprint.authority.recovery.generation import generation_of, next_origin
 from imprint.authority.recovery.reconcile import SKIPPED_LISTS
 from imprint.errors import FormatError, InputError, LedgerError, RefusedError, StorageError, WorkspaceError
+from imprint.formats.checkpoint import SignedCheckpoint
 from imprint.formats.crl import Reason, encode_pem, open_crl
 from imprint.make_backup import make_backup
 from imprint.protocol.answers import Answer, Claimed, Completed
@@ -29,6 +32,7 @@ from imprint.reader import open_reader
 from imprint.reconcile_ledger import Declared, Draft, draft_reconciliation, finish, reconcile_ledger, unfinished
 from imprint.restore_backup import restore_backup
 from imprint.station.journal_entry import Answered, Asked, Entry, RunStarted, encode_entry
+from imprint.storage.tile_folder import TileFolder
 from imprint.testing.soft_station import RefusedHere
 from imprint.testing.soft_unit import SoftUnit
 from imprint.verify_ledger import verify_ledger
@@ -784,6 +788,76 @@ def test_interrupted_anywhere_it_is_finished(loss: Loss, monkeypatch: pytest.Mon
     restored.platform.checkpoint()
     restored.stop()
     verify_ledger(reader)
+
+
+@pytest.fixture
+def running(loss: Loss) -> Iterator[Factory]:
+    """A service on the restored folder, of which only a journal knows that it lacks something. It goes on running."""
+    bench = loss.bench()
+    bench.imprint(BEFORE)
+    loss.factory.keep_copy()
+    loss.factory.platform.checkpoint()
+    loss.back_up()
+    restore_backup(loss.folder.parent / "backup", loss.folder)
+    bench = loss.bench()
+    bench.imprint(AFTER)
+    service = open_factory(loss.folder, loss.factory.clock)
+    service.platform.checkpoint()
+    yield service
+    service.stop()
+
+
+def test_a_process_that_was_open_decides_nothing_under_the_old_name(loss: Loss, running: Factory) -> None:
+    loss.reconcile()
+    head = (loss.folder / "ledger" / "checkpoint").read_bytes()
+    unit = new_unit()
+    with pytest.raises(LedgerError, match="has ended"):
+        running.bench("bench-2").claim(unit)
+    with pytest.raises(LedgerError, match="has ended"):
+        running.platform.command(SignCrl(days=7))
+    with pytest.raises(LedgerError, match="has ended"):
+        running.platform.checkpoint()
+    assert running.rows("units", hardware_id=unit.hardware_id.hex()) == []
+    with pytest.raises(LedgerError, match="has ended"):
+        running.platform.keep_copy(SignedCheckpoint(origin=ORIGIN, size=1 << 20, root=bytes(32), note=b"old"))
+    for path in (loss.folder / "ledger" / "checkpoint", loss.folder.parent / "imprint-checkpoint"):
+        assert path.read_bytes() == head
+
+
+def test_a_checkpoint_between_the_renames(loss: Loss, running: Factory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that looked for the end of its name before that was decided, and signs now."""
+    rename, refused = module._rename, []
+
+    def renamed(source: Path, target: Path) -> None:
+        rename(source, target)
+        if target.name == "ledger-1":
+            tree = Tree(TileFolder(source), key=running.reader.ledger_key, sign=SIGNERS["ledger"].sign)
+            with pytest.raises(StorageError) as caught:
+                tree.integrate(0, [b"entry"])
+            refused.append(caught.value)
+
+    monkeypatch.setattr(module, "_rename", renamed)
+    loss.reconcile()
+    assert len(refused) == 1
+    verify_ledger(open_reader(loss.folder))
+
+
+def test_whoever_writes_under_the_old_name_finishes_first(
+    loss: Loss, running: Factory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rename, locked = module._rename, []
+
+    def renamed(source: Path, target: Path) -> None:
+        if target.name in ("ledger", "ledger-1"):
+            old = loss.folder / ("ledger" if target.name == "ledger-1" else "ledger-1")
+            with (old / ".lock").open() as file, pytest.raises(BlockingIOError):
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            locked.append(target.name)
+        rename(source, target)
+
+    monkeypatch.setattr(module, "_rename", renamed)
+    loss.reconcile()
+    assert locked == ["ledger-1", "ledger"]
 
 
 def test_interrupted_where_no_checkpoint_is_known(loss: Loss, monkeypatch: pytest.MonkeyPatch) -> None:
