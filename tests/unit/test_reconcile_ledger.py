@@ -25,7 +25,7 @@ from imprint.formats.crl import Reason, encode_pem, open_crl
 from imprint.make_backup import make_backup
 from imprint.protocol.answers import Answer, Claimed, Completed
 from imprint.protocol.codec import encode_answer, encode_intention
-from imprint.protocol.commands import ClearUnit, RevokeUnit, ReworkUnit, ScrapUnit, SignCrl
+from imprint.protocol.commands import ClearUnit, RevokeUnit, ReworkUnit, ScrapUnit, SignCrl, SuspendAccount
 from imprint.protocol.intentions import ClaimUnit, Intention
 from imprint.protocol.port import AuthorityPort, LotPackage
 from imprint.reader import open_reader
@@ -108,7 +108,7 @@ class Loss:
         folder.mkdir(exist_ok=True)
         for name, journal in self.journals.items():
             (folder / f"{name}.journal").write_bytes(journal.lines())
-        return Declared(journals=[folder], **settings)
+        return Declared(journals=[folder], **{"no_other_station": True, **settings})
 
     def draft(self, **settings: Any) -> Draft:
         return draft_reconciliation(self.folder, self.declared(**settings), clock=self.factory.clock)
@@ -412,6 +412,29 @@ def test_a_missing_journal_is_asked_for(loss: Loss) -> None:
     loss.journals["bench-2"] = Journal(loss.factory.bench("bench-2").port)
     with pytest.raises(RefusedError, match="bench-1"):
         loss.draft()
+
+
+def test_a_journal_of_a_suspended_station_is_asked_for(loss: Loss) -> None:
+    """It may have been resumed in the lost time."""
+    enrol_account(loss.factory, "bench-7", Role.STATION)
+    loss.factory.platform.command(SuspendAccount(name="bench-7", reason="repair"))
+    lose(loss, lambda bench: bench.imprint(AFTER))
+    with pytest.raises(RefusedError, match="bench-7"):
+        loss.draft()
+    assert loss.draft(lost_journals=["bench-7"]).recovery.lots
+
+
+def test_a_station_that_was_enrolled_in_the_lost_time(loss: Loss) -> None:
+    """Nothing that is left names it: entries that no journal shows may be its own."""
+    lose(loss, lambda bench: bench.imprint(AFTER), lambda _: loss.bench("bench-9").claim(new_unit()))
+    journal = loss.journals.pop("bench-9")
+    with pytest.raises(RefusedError, match="lost entries that no journal shows: 1;") as caught:
+        loss.draft(no_other_station=False)
+    assert "--no-other-station" in caught.value.next_step
+    assert loss.draft(no_other_station=False, lost_journals=["bench-9"]).recovery.lots
+    assert loss.draft(no_other_station=True).recovery.unexplained == 1
+    loss.journals["bench-9"] = journal
+    assert loss.draft(no_other_station=False).recovery.unexplained == 0
 
 
 def test_a_lost_journal_stops_the_lots_and_skips_their_values(loss: Loss) -> None:
