@@ -45,7 +45,7 @@ from imprint.authority.releases import entries as release_entries
 from imprint.authority.releases.release import AddReleaseRule
 from imprint.authority.releases.seal import seal
 from imprint.clock import Clock, system_clock
-from imprint.errors import AccessError, InputError, RefusedError, StorageError, WorkspaceError
+from imprint.errors import AccessError, InputError, LedgerError, RefusedError, StorageError, WorkspaceError
 from imprint.formats.checkpoint import SignedCheckpoint
 from imprint.formats.x509 import certificate_number
 from imprint.keys.signer import Signer
@@ -56,7 +56,7 @@ from imprint.protocol.answers import Answer, Done, Refused
 from imprint.protocol.commands import Command
 from imprint.protocol.enrolment import Enrolment
 from imprint.protocol.person_port import View
-from imprint.reader import Reader, open_reader
+from imprint.reader import Reader, has_ended, open_reader
 from imprint.storage.database import Database
 from imprint.storage.files import read_file, write_file
 from imprint.storage.tile_folder import TileFolder
@@ -97,7 +97,7 @@ class Platform:
             clock=clock,
             random=os.urandom,
             receipt_signer=signers["ledger"],
-            admit=admit,
+            admit=self._admit,
         )
 
     def decide_together(self, asks: Sequence[Ask]) -> list[Answer | BaseException]:
@@ -167,8 +167,10 @@ class Platform:
         return seal(payload, version=version, security_counter=security_counter, signer=self._signers["firmware"])
 
     def checkpoint(self) -> SignedCheckpoint:
-        """Integrate all that is committed; the signed head, also kept outside the database."""
+        """Integrate all that is committed; the signed head, also kept outside the database. Raises
+        :class:`LedgerError` when the ledger goes on under another name."""
         with self._store.reading() as store:
+            self._refuse_ended(store)
             head = self._tree.head()
             start = head.size if head else 0
             head = self._tree.integrate(start, (data for _, data, _ in store.entries(start)))
@@ -181,9 +183,24 @@ class Platform:
         if copy is None:
             return
         with TileFolder(self.reader.workspace.ledger).lock():
+            with self._store.reading() as store:
+                self._refuse_ended(store)
             kept = self.reader.checkpoint_copy()
             if kept is None or kept.size < head.size:
                 write_file(copy, head.note)
+
+    def _admit(self, store: Reading, ask: Ask) -> None:
+        """In the transaction that decides: another process may have ended this log's name since we began."""
+        self._refuse_ended(store)
+        admit(store, ask)
+
+    def _refuse_ended(self, store: Reading) -> None:
+        if has_ended(store, self.reader.workspace.origin):
+            raise LedgerError(
+                f"the ledger {self.reader.workspace.origin} has ended, and goes on under another name",
+                subject="database",
+                next_step="Nothing was issued. Start this program again",
+            )
 
     def close(self) -> None:
         """Finish what was asked, and make a checkpoint over it."""

@@ -14,6 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from imprint.authority.decisions.transaction import Reading
+from imprint.authority.production.claim import latest_unit
 from imprint.authority.recovery.entries import LEDGER_RECONCILED
 from imprint.authority.recovery.lost_unit import LostClaim, LostIdentity, LostUnit
 from imprint.clock import to_text
@@ -35,6 +36,7 @@ from imprint.verify_record import Trust, named_in, open_record, trust_of_workspa
 
 _RECONCILED: Final = LEDGER_RECONCILED.encode()
 _LONGEST_VALUE: Final = 250  # characters, with its pool's name
+_MOST_FENCES: Final = 10_000  # nobody claims one board so often between two backups; there are 2**31
 _SUSPICIONS: Final = (Code.ALREADY_CLAIMED, Code.ALREADY_COMPLETE)
 
 
@@ -130,14 +132,15 @@ class LostDecisions:
         if has_receipt and answer.receipt.time <= self._declared_at:
             self._note_proven(question, answer, subject)
             return
-        if has_receipt:
-            self._shown.add(answer.receipt.leaf)
-        else:
-            self.findings.append(f"{subject}: the receipt is false, so the station's word is not taken")
-        told = self._units.setdefault(question.hardware_id, _Told())
-        told.station, told.run = station, run
         self._note_proven(question, answer, subject)
-        if has_receipt:
+        if not has_receipt:
+            self.findings.append(f"{subject}: the receipt is false, so the station's word is not taken")
+        elif answer.receipt.leaf in self._shown:
+            self.findings.append(f"{subject}: the receipt is another decision's, so the station's word is not taken")
+        else:
+            self._shown.add(answer.receipt.leaf)
+            told = self._units.setdefault(question.hardware_id, _Told())
+            told.station, told.run = station, run
             self._believe(told, question, answer, subject)
 
     def _note_proven(self, question: Intention, answer: Answer, subject: str) -> None:
@@ -161,12 +164,19 @@ class LostDecisions:
                 if not _is_plain(serial, values):
                     self.findings.append(f"{subject}: no serial number or value of ours")
                     return
-                told.fence = max(told.fence, fence)
+                if fence > self._fence(question.hardware_id) + _MOST_FENCES:
+                    self.findings.append(f"{subject}: fence {fence} is none of ours, so it is not taken")
+                else:
+                    told.fence = max(told.fence, fence)
                 told.claims.append(LostClaim(lot=lot, serial=serial, values=values))
             case ((ClaimUnit() | TakeOverUnit()), Refused(code=code)):
                 told.contested = told.contested or code in _SUSPICIONS
             case QuarantineUnit(), Done():
                 told.quarantined = True
+
+    def _fence(self, hardware_id: str) -> int:
+        known = latest_unit(self._store, hardware_id)
+        return known["fence"] if known is not None else 0
 
     def _note_certificate(self, question: Intention, answer: Answer) -> None:
         """A certificate of our CA for this hardware ID. Of another CA's, or unit's, nothing is taken."""
@@ -187,7 +197,10 @@ class LostDecisions:
         told = self._units.setdefault(hardware_id, _Told())
         try:
             payload = open_envelope(parse_envelope(envelope), [self._trust.record_key], payload_type=IN_TOTO)
-            told.records[birth_record.decode(payload).certificate_sha256] = envelope
+            record = birth_record.decode(payload)
+            if record.hardware_id != hardware_id:
+                raise FormatError(f"it is about {record.hardware_id}")
+            told.records[record.certificate_sha256] = envelope
         except ImprintError as problem:
             self.findings.append(f"{subject}: not a record of ours: {problem.what}")
 
@@ -195,7 +208,7 @@ class LostDecisions:
 
     def _unit(self, hardware_id: str, told: _Told) -> LostUnit | None:
         for sha256 in told.records.keys() - told.certificates.keys():
-            self._find_certificate(told, sha256)
+            self._find_certificate(hardware_id, told, sha256)
         identities = [
             self._identity(told, certificate, lot, origin)
             for sha256, (certificate, lot, origin) in told.certificates.items()
@@ -217,28 +230,26 @@ class LostDecisions:
     def _is_lost_record(self, envelope: bytes | None) -> bool:
         return envelope is not None and sha256_hex(envelope) not in self._records
 
-    def _find_certificate(self, told: _Told, sha256: str) -> None:
+    def _find_certificate(self, hardware_id: str, told: _Told, sha256: str) -> None:
         """The record is about a certificate that was issued before the backup, in a run that another one took over."""
         if sha256 in self._issued:
-            (row,) = self._store.find("units", certificate=sha256)
-            told.certificates[sha256] = (self._store.blob(sha256), row["lot"], row["origin"])
+            for row in self._store.find("units", certificate=sha256, hardware_id=hardware_id):
+                told.certificates[sha256] = (self._store.blob(sha256), row["lot"], row["origin"])
 
     def _identity(self, told: _Told, certificate: bytes, lot: str, origin: str) -> LostIdentity:
         parsed = x509.load_der_x509_certificate(certificate)
-        serial = named_in(certificate)[0]
         envelope = told.records.get(sha256_hex(certificate))
         record = None if envelope is None else open_record(self._trust, envelope, certificate)
-        claimed = next((claim.values for claim in reversed(told.claims) if claim.serial == serial), {})
         return LostIdentity(
             certificate=certificate,
             number=f"{parsed.serial_number:x}",
-            serial=serial,
+            serial=named_in(certificate)[0],
             spki=parsed.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo),
             not_before=to_text(parsed.not_valid_before_utc),
             origin=origin if record is None else record.key.origin,
             lot=lot if record is None else record.lot,
             product=None if record is None else record.product,
-            values=claimed if record is None else record.values,
+            values={} if record is None else record.values,
             record=envelope,
         )
 

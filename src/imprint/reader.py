@@ -110,9 +110,14 @@ class Reader:
             refuse_rollback(store, self.tree, outside)
 
 
+def has_ended(store: Reading, origin: str) -> bool:
+    """Whether it is decided that the log of this name goes on under another."""
+    return store.get("requests", actor=OWNER, request_id=request_id(origin)) is not None
+
+
 def refuse_ended(store: Reading, origin: str) -> None:
     """Raise :class:`LedgerError` when the log goes on under another name, and the workspace does not know it yet."""
-    if store.get("requests", actor=OWNER, request_id=request_id(origin)) is not None:
+    if has_ended(store, origin):
         raise LedgerError(_INTERRUPTED, subject="database", next_step=f"Nothing was issued. {_FINISH}")
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from imprint.assemble import CHANGES, admit, entry_changes
-from imprint.authority.access.account import OWNER, AccountState, Role
+from imprint.authority.access.account import OWNER, Role
 from imprint.authority.decisions.kernel import Ask, Kernel
 from imprint.authority.decisions.outcome import Moment
 from imprint.authority.decisions.results import unfold_result
@@ -53,12 +53,14 @@ _LIMIT: Final = 1 << 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Declared:
-    """What an officer says: the journals that there are, those that are lost, and the newest list of revocations."""
+    """What an officer says: the journals that there are, those that are lost, and the newest list of revocations.
+    ``no_other_station`` says that whatever these do not show was decided by owners."""
 
     journals: Sequence[Path]
     lost_journals: Sequence[str] = ()
     lost_grants: Sequence[tuple[str, int]] = ()
     crl: Path | None = None
+    no_other_station: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,8 +75,8 @@ class Draft:
 def draft_reconciliation(folder: Path, declared: Declared, *, clock: Clock = system_clock) -> Draft:
     """What :func:`reconcile_ledger` would decide. Changes nothing.
 
-    Raises :class:`RefusedError` when nothing is missing, or a journal that must be there is not; :class:`InputError`
-    for a file that is not what it should be, and :class:`LedgerError` when what is left is not whole.
+    Raises :class:`RefusedError` when nothing is missing, or a journal that must be there is not, or may have to be;
+    :class:`InputError` for a file that is not what it should be; :class:`LedgerError` when what is left is not whole.
     """
     reader = open_reader(folder)
     known = _known_checkpoints(reader)
@@ -99,7 +101,9 @@ def draft_reconciliation(folder: Path, declared: Declared, *, clock: Clock = sys
             crl=_read_crl(reader, declared.crl),
             findings=tuple(lost.findings),
         )
-        return Draft(command=command, recovery=recover(_moment(clock), store, command), size=len(leaves))
+        recovery = recover(_moment(clock), store, command)
+        _refuse_other_stations(recovery, declared)
+        return Draft(command=command, recovery=recovery, size=len(leaves))
 
 
 def reconcile_ledger(
@@ -215,11 +219,10 @@ def _refuse_unless_behind(
 
 
 def _refuse_missing_journals(store: Reading, stations: Sequence[str], declared: Declared) -> None:
-    """Every station that is known may have worked in the lost time, unless it was shut out."""
-    accounts = {row["name"]: row for row in store.find("accounts", role=Role.STATION.value)}
-    known = {row["station"] for row in store.find("units")} - {""} | accounts.keys()
-    shut_out = {name for name, row in accounts.items() if row["state"] == AccountState.SUSPENDED}
-    missing = sorted(known - shut_out - set(stations) - set(declared.lost_journals))
+    """Every station that is known may have worked in the lost time; one that was suspended may have been resumed."""
+    accounts = {row["name"] for row in store.find("accounts", role=Role.STATION.value)}
+    known = {row["station"] for row in store.find("units")} - {""} | accounts
+    missing = sorted(known - set(stations) - set(declared.lost_journals))
     both = sorted(set(stations) & set(declared.lost_journals))
     if both or len(set(stations)) < len(stations):
         raise InputError("a journal is lost, or here, once", subject=", ".join(both or sorted(stations)))
@@ -229,6 +232,18 @@ def _refuse_missing_journals(store: Reading, stations: Sequence[str], declared: 
             code=Code.WRONG_STATE,
             next_step="Bring them (--journal); one that is lost for good is named with --lost-journal, and then no "
             "open lot takes another unit",
+        )
+
+
+def _refuse_other_stations(recovery: Recovery, declared: Declared) -> None:
+    """A station that was enrolled in the lost time is in no table; the places of its units would be given again."""
+    if recovery.unexplained and not declared.lost_journals and not declared.no_other_station:
+        raise RefusedError(
+            f"lost entries that no journal shows: {recovery.unexplained}; they are owners' decisions, or those of a "
+            "station that was enrolled in the lost time",
+            code=Code.WRONG_STATE,
+            next_step="If no other station worked in that time, say so with --no-other-station. Else bring its "
+            "journal, or name it with --lost-journal",
         )
 
 
@@ -256,12 +271,14 @@ def _go_on(workspace: Workspace, origin: str, signer: Signer) -> SignedCheckpoin
     raw = signer.public_key[-32:]  # SPKI ends with the raw key, RFC 8410 section 4
     key = ed25519_key(origin, raw)
     earlier = workspace.earlier_ledger(generation_of(workspace.origin)[1])
-    if not earlier.exists():
-        if not workspace.next_ledger.exists():
-            _build(workspace, key, signer)
-        _rename(workspace.ledger, earlier)
-    if not workspace.ledger.exists():
-        _rename(workspace.next_ledger, workspace.ledger)
+    if not earlier.exists() and not workspace.next_ledger.exists():
+        _build(workspace, key, signer)
+    # Whoever still writes under the old name finishes first, and whoever waits finds another log here.
+    with TileFolder(earlier if earlier.exists() else workspace.ledger).lock():
+        if not earlier.exists():
+            _rename(workspace.ledger, earlier)
+        if not workspace.ledger.exists():
+            _rename(workspace.next_ledger, workspace.ledger)
     head = Tree(TileFolder(workspace.ledger), key=key).head()
     if head is None:
         raise LedgerError("the last checkpoint is missing", subject="ledger/checkpoint", next_step=_BACK)

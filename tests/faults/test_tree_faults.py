@@ -78,6 +78,7 @@ class HastyStore(BreakingStore):
 
 
 def prepare(folder: Path) -> SignedCheckpoint:
+    folder.mkdir(exist_ok=True)
     return Tree(TileFolder(folder), key=KEY, sign=SECRET.sign).integrate(0, ENTRIES[:OLD])
 
 

@@ -85,10 +85,14 @@ def test_a_line_goes_on(tmp_path: Path) -> None:
 
         missing = error_of(loss.reconcile(*loss.journals("bench-2")))
         assert (missing["exit_code"], missing["what"]) == (4, "the journals of bench-1 are missing")
+        unsaid = error_of(loss.reconcile(*loss.journals("bench-1", "bench-2"), "--crl", crl))
+        assert (unsaid["exit_code"], "--no-other-station" in unsaid["next_step"]) == (4, True)
         before = rows(line, "SELECT count(*) FROM entries")
-        drafted = said(loss.reconcile(*loss.journals("bench-1", "bench-2"), "--crl", crl, "--dry-run"))
+        drafted = said(
+            loss.reconcile(*loss.journals("bench-1", "bench-2"), "--no-other-station", "--crl", crl, "--dry-run")
+        )
         assert (drafted["decided"], rows(line, "SELECT count(*) FROM entries")) == (False, before)
-        done = said(loss.reconcile(*loss.journals("bench-1", "bench-2"), "--crl", crl))
+        done = said(loss.reconcile(*loss.journals("bench-1", "bench-2"), "--no-other-station", "--crl", crl))
         assert (done["decided"], done["units"], done["not_shown"]) == (True, drafted["units"], 2)
         assert sorted(rows(line, IDENTITIES)) == sorted(known)
 

@@ -252,6 +252,7 @@ def test_an_entry_that_was_changed_in_tiles_and_bundle_alike(copy: Path) -> None
 
 def test_a_checkpoint_of_another_history_is_not_this_ledgers(copy: Path) -> None:
     """Signed with the right key: as if the authority had told two stories."""
+    (copy / "other").mkdir()
     tree = Tree(TileFolder(copy / "other"), key=open_reader(copy).ledger_key, sign=SIGNERS["ledger"].sign)
     other = tree.integrate(0, [b"another story"] * 10)
     (copy / COPY).write_bytes(other.note)

@@ -1,6 +1,8 @@
 """A workspace that is older than what it had decided: what is known of the lost time is entered again, once, and what
 may have been given is never given again."""
 
+import fcntl
+import json
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -14,20 +16,23 @@ from imprint import reconcile_ledger as module
 from imprint.assemble import open_platform
 from imprint.authority.access.account import Role
 from imprint.authority.issuance.crl import last_crl
+from imprint.authority.ledger.tree import Tree
 from imprint.authority.recovery.generation import generation_of, next_origin
 from imprint.authority.recovery.reconcile import SKIPPED_LISTS
 from imprint.errors import FormatError, InputError, LedgerError, RefusedError, StorageError, WorkspaceError
+from imprint.formats.checkpoint import SignedCheckpoint
 from imprint.formats.crl import Reason, encode_pem, open_crl
 from imprint.make_backup import make_backup
 from imprint.protocol.answers import Answer, Claimed, Completed
 from imprint.protocol.codec import encode_answer, encode_intention
-from imprint.protocol.commands import ClearUnit, RevokeUnit, ReworkUnit, ScrapUnit, SignCrl
-from imprint.protocol.intentions import Intention
+from imprint.protocol.commands import ClearUnit, RevokeUnit, ReworkUnit, ScrapUnit, SignCrl, SuspendAccount
+from imprint.protocol.intentions import ClaimUnit, Intention
 from imprint.protocol.port import AuthorityPort, LotPackage
 from imprint.reader import open_reader
 from imprint.reconcile_ledger import Declared, Draft, draft_reconciliation, finish, reconcile_ledger, unfinished
 from imprint.restore_backup import restore_backup
 from imprint.station.journal_entry import Answered, Asked, Entry, RunStarted, encode_entry
+from imprint.storage.tile_folder import TileFolder
 from imprint.testing.soft_station import RefusedHere
 from imprint.testing.soft_unit import SoftUnit
 from imprint.verify_ledger import verify_ledger
@@ -103,7 +108,7 @@ class Loss:
         folder.mkdir(exist_ok=True)
         for name, journal in self.journals.items():
             (folder / f"{name}.journal").write_bytes(journal.lines())
-        return Declared(journals=[folder], **settings)
+        return Declared(journals=[folder], **{"no_other_station": True, **settings})
 
     def draft(self, **settings: Any) -> Draft:
         return draft_reconciliation(self.folder, self.declared(**settings), clock=self.factory.clock)
@@ -409,6 +414,29 @@ def test_a_missing_journal_is_asked_for(loss: Loss) -> None:
         loss.draft()
 
 
+def test_a_journal_of_a_suspended_station_is_asked_for(loss: Loss) -> None:
+    """It may have been resumed in the lost time."""
+    enrol_account(loss.factory, "bench-7", Role.STATION)
+    loss.factory.platform.command(SuspendAccount(name="bench-7", reason="repair"))
+    lose(loss, lambda bench: bench.imprint(AFTER))
+    with pytest.raises(RefusedError, match="bench-7"):
+        loss.draft()
+    assert loss.draft(lost_journals=["bench-7"]).recovery.lots
+
+
+def test_a_station_that_was_enrolled_in_the_lost_time(loss: Loss) -> None:
+    """Nothing that is left names it: entries that no journal shows may be its own."""
+    lose(loss, lambda bench: bench.imprint(AFTER), lambda _: loss.bench("bench-9").claim(new_unit()))
+    journal = loss.journals.pop("bench-9")
+    with pytest.raises(RefusedError, match="lost entries that no journal shows: 1;") as caught:
+        loss.draft(no_other_station=False)
+    assert "--no-other-station" in caught.value.next_step
+    assert loss.draft(no_other_station=False, lost_journals=["bench-9"]).recovery.lots
+    assert loss.draft(no_other_station=True).recovery.unexplained == 1
+    loss.journals["bench-9"] = journal
+    assert loss.draft(no_other_station=False).recovery.unexplained == 0
+
+
 def test_a_lost_journal_stops_the_lots_and_skips_their_values(loss: Loss) -> None:
     waiting, lost = new_unit(), new_unit()
 
@@ -485,7 +513,7 @@ def test_what_no_journal_shows_is_counted_and_skipped(loss: Loss) -> None:
 
 
 def test_a_forged_claim_uses_up_at_most_its_values(loss: Loss) -> None:
-    lose(loss, lambda bench: bench.claim(AFTER))
+    lose(loss, lambda bench: bench.claim(AFTER), lambda bench: bench.claim(new_unit()))
     journal = loss.journals["bench-1"]
     question, answer = journal.heard[-1]
     assert answer is not None
@@ -493,7 +521,7 @@ def test_a_forged_claim_uses_up_at_most_its_values(loss: Loss) -> None:
     forged = replace(answer.result, serial="SN-0001", values={"mac": "02:00:5e:00:00:01", "colour": "red"})
     other = replace(question, hardware_id="00" * 7 + "ff")
     false = replace(answer.receipt, signature=bytes(64))
-    journal.heard += [(other, replace(answer, result=forged)), (question, Answer(result=forged, receipt=false))]
+    journal.heard[-1:] = [(other, replace(answer, result=forged)), (question, Answer(result=forged, receipt=false))]
     draft = loss.draft()
     assert [finding.split(":")[0] for finding in draft.recovery.findings if "SN-0001" in finding] == [
         f"serial SN-0001 was given to {BEFORE.hardware_id.hex()}, and bench-1 says to {other.hardware_id}"
@@ -503,6 +531,143 @@ def test_a_forged_claim_uses_up_at_most_its_values(loss: Loss) -> None:
         assert restored.row("units", hardware_id=other.hardware_id)["state"] == "released"
         assert restored.row("assignments", hardware_id=BEFORE.hardware_id.hex())["serial"] == "SN-0001"
         assert restored.rows("assignments", hardware_id=other.hardware_id) == []
+
+
+def lie(loss: Loss, hardware_id: str, name: str = "bench-1", **told: Any) -> None:
+    """The station writes another unit, and other values, beside the receipt of its last claim."""
+    journal = loss.journals[name]
+    index = max(index for index, (question, _) in enumerate(journal.heard) if isinstance(question, ClaimUnit))
+    question, answer = journal.heard[index]
+    assert answer is not None
+    assert isinstance(answer.result, Claimed)
+    lied = replace(answer, result=replace(answer.result, **told))
+    journal.heard[index] = (replace(question, hardware_id=hardware_id), lied)
+
+
+def test_a_claim_does_not_take_a_serial_from_a_certificate(loss: Loss) -> None:
+    """The liar's journal is read first; what is signed counts before what is said."""
+    loss.bench().imprint(BEFORE)
+    loss.back_up()
+    loss.bench("bench-2").imprint(AFTER)
+    loss.bench().claim(new_unit())
+    loss.restore()
+    made = loss.factory.unit(AFTER)
+    values = json.loads(made["unit_values"])
+    lie(loss, "00" * 7 + "ee", serial=made["serial"], values=values)
+    with loss.gone_on() as restored:
+        assert identity(restored.unit(AFTER)) == identity(made)
+        assert restored.unit(AFTER)["state"] == "complete"
+        assert restored.rows("revocations") == []
+        assert restored.rows("assignments", hardware_id="00" * 7 + "ee") == []
+
+
+@pytest.mark.parametrize(
+    ("serial", "values"),
+    [
+        ("EVIL-1", {"mac": "02:00:5e:00:00:09"}),
+        ("SN-0002", {"mac": "02:00:5e:00:00:01"}),
+        ("SN-0002", {"mac": "0a:00:5e:00:00:09"}),
+        ("SN-0002", {"mac": "02:00:5e:00:00:09", "serial": "SN-0003"}),
+        ("SN-0002", {"mac": "red"}),
+        ("SN-0002", {}),
+        ("SN-2", {"mac": "02:00:5e:00:00:09"}),
+    ],
+)
+def test_what_no_pool_gives_is_assigned_to_nobody(loss: Loss, serial: str, values: dict[str, str]) -> None:
+    lose(loss, lambda bench: bench.claim(AFTER))
+    taken = json.loads(loss.factory.unit(BEFORE)["unit_values"])["mac"]
+    assert taken == "02:00:5e:00:00:01"
+    lie(loss, AFTER.hardware_id.hex(), serial=serial, values=values)
+    assert any("not assigned" in finding for finding in loss.draft().recovery.findings)
+    with loss.gone_on() as restored:
+        unit = restored.unit(AFTER)
+        assert (unit["serial"], unit["unit_values"]) == ("", "{}")
+        assert restored.rows("assignments", hardware_id=AFTER.hardware_id.hex()) == []
+        claimed = restored.bench("bench-2").claim(AFTER)
+        assert claimed.serial not in (serial, "SN-0001")
+        assert claimed.serial.startswith("SN-")
+        assert claimed.values.keys() == {"mac"}
+        assert claimed.values["mac"] not in (taken, values.get("mac"))
+
+
+def test_a_certificate_whose_values_nobody_could_have_given(loss: Loss) -> None:
+    """Another unit's address would go into its record, so it starts again."""
+    lose(loss, lambda bench: bench.to("certified", AFTER))
+    lie(loss, AFTER.hardware_id.hex(), values={"mac": "02:00:5e:00:00:01"})
+    with loss.gone_on() as restored:
+        assert restored.counts() == {"shipped": 1}
+        assert restored.unit(AFTER)["state"] == "released"
+        assert restored.bench("bench-2").claim(AFTER).values["mac"] != "02:00:5e:00:00:01"
+
+
+def test_a_receipt_is_for_one_decision(loss: Loss) -> None:
+    """Also when another journal has it."""
+    lose(loss, lambda bench: bench.claim(AFTER))
+    question, answer = loss.journals["bench-1"].heard[-1]
+    assert answer is not None
+    assert isinstance(answer.result, Claimed)
+    again: list[tuple[Intention, Answer | None]] = [
+        (
+            replace(question, hardware_id=f"{n:016x}"),
+            replace(answer, result=replace(answer.result, serial=f"SN-{n:04}")),
+        )
+        for n in range(3, 40)
+    ]
+    loss.journals["bench-1"].heard += again[:20]
+    loss.journals["bench-2"] = Journal(loss.factory.bench("bench-2").port, again[20:])
+    draft = loss.draft()
+    assert sum("the receipt is another decision's" in finding for finding in draft.recovery.findings) == len(again)
+    assert [unit.hardware_id for unit in draft.command.units] == [AFTER.hardware_id.hex()]
+
+
+def test_a_false_receipt_says_nothing_of_the_station(loss: Loss) -> None:
+    """The certificate is ours all the same."""
+    lose(loss, lambda bench: bench.to("certified", AFTER))
+    journal = loss.journals["bench-1"]
+    question, answer = journal.heard[-1]
+    assert answer is not None
+    false = replace(answer, receipt=replace(answer.receipt, signature=bytes(64)))
+    loss.journals["bench-2"] = Journal(loss.factory.bench("bench-2").port, [(question, false)])
+    (unit,) = loss.draft().command.units
+    assert (unit.station, len(unit.identities)) == ("bench-1", 1)
+
+
+@pytest.mark.parametrize("fence", [10_002, 2**31 - 1])
+def test_a_fence_that_nobody_was_given(loss: Loss, fence: int) -> None:
+    """It would leave no number for the next claim."""
+    loss.bench().claim(AFTER)
+    lose(loss, lambda bench: bench.claim(AFTER))
+    lie(loss, AFTER.hardware_id.hex(), fence=fence)
+    assert any(f"fence {fence} is none of ours" in finding for finding in loss.draft().recovery.findings)
+    lie(loss, AFTER.hardware_id.hex(), fence=10_001)
+    with loss.gone_on() as restored:
+        assert restored.unit(AFTER)["fence"] == 10_001
+
+
+def test_a_fence_that_is_no_fence(loss: Loss) -> None:
+    lose(loss, lambda bench: bench.claim(AFTER))
+    lie(loss, AFTER.hardware_id.hex(), fence=2**31)
+    with pytest.raises(FormatError, match="the journal is damaged"):
+        loss.draft()
+
+
+@pytest.mark.parametrize("begun", ["permitted", "nothing"])
+def test_a_record_beside_another_hardware_id(loss: Loss, begun: str) -> None:
+    """The certificate that it is about has one unit, whichever was asked for."""
+    bench = loss.bench()
+    challenge = bench.to("permitted", AFTER) if begun == "permitted" else None
+    loss.back_up()
+    bench.complete(AFTER, challenge) if challenge is not None else bench.imprint(AFTER)
+    loss.restore()
+    journal = loss.journals["bench-1"]
+    question, answer = journal.heard[-1]
+    assert answer is not None
+    journal.heard.append((replace(question, hardware_id="00" * 7 + "ee"), answer))
+    assert any(f"it is about {AFTER.hardware_id.hex()}" in finding for finding in loss.draft().recovery.findings)
+    with loss.gone_on() as restored:
+        assert restored.counts() == {"shipped": 1}
+        assert restored.unit(AFTER)["state"] == "complete"
+        assert restored.rows("units", hardware_id="00" * 7 + "ee") == []
 
 
 def test_a_forged_certificate_and_record_are_not_taken(loss: Loss) -> None:
@@ -646,6 +811,76 @@ def test_interrupted_anywhere_it_is_finished(loss: Loss, monkeypatch: pytest.Mon
     restored.platform.checkpoint()
     restored.stop()
     verify_ledger(reader)
+
+
+@pytest.fixture
+def running(loss: Loss) -> Iterator[Factory]:
+    """A service on the restored folder, of which only a journal knows that it lacks something. It goes on running."""
+    bench = loss.bench()
+    bench.imprint(BEFORE)
+    loss.factory.keep_copy()
+    loss.factory.platform.checkpoint()
+    loss.back_up()
+    restore_backup(loss.folder.parent / "backup", loss.folder)
+    bench = loss.bench()
+    bench.imprint(AFTER)
+    service = open_factory(loss.folder, loss.factory.clock)
+    service.platform.checkpoint()
+    yield service
+    service.stop()
+
+
+def test_a_process_that_was_open_decides_nothing_under_the_old_name(loss: Loss, running: Factory) -> None:
+    loss.reconcile()
+    head = (loss.folder / "ledger" / "checkpoint").read_bytes()
+    unit = new_unit()
+    with pytest.raises(LedgerError, match="has ended"):
+        running.bench("bench-2").claim(unit)
+    with pytest.raises(LedgerError, match="has ended"):
+        running.platform.command(SignCrl(days=7))
+    with pytest.raises(LedgerError, match="has ended"):
+        running.platform.checkpoint()
+    assert running.rows("units", hardware_id=unit.hardware_id.hex()) == []
+    with pytest.raises(LedgerError, match="has ended"):
+        running.platform.keep_copy(SignedCheckpoint(origin=ORIGIN, size=1 << 20, root=bytes(32), note=b"old"))
+    for path in (loss.folder / "ledger" / "checkpoint", loss.folder.parent / "imprint-checkpoint"):
+        assert path.read_bytes() == head
+
+
+def test_a_checkpoint_between_the_renames(loss: Loss, running: Factory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that looked for the end of its name before that was decided, and signs now."""
+    rename, refused = module._rename, []
+
+    def renamed(source: Path, target: Path) -> None:
+        rename(source, target)
+        if target.name == "ledger-1":
+            tree = Tree(TileFolder(source), key=running.reader.ledger_key, sign=SIGNERS["ledger"].sign)
+            with pytest.raises(StorageError) as caught:
+                tree.integrate(0, [b"entry"])
+            refused.append(caught.value)
+
+    monkeypatch.setattr(module, "_rename", renamed)
+    loss.reconcile()
+    assert len(refused) == 1
+    verify_ledger(open_reader(loss.folder))
+
+
+def test_whoever_writes_under_the_old_name_finishes_first(
+    loss: Loss, running: Factory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rename, locked = module._rename, []
+
+    def renamed(source: Path, target: Path) -> None:
+        if target.name in ("ledger", "ledger-1"):
+            old = loss.folder / ("ledger" if target.name == "ledger-1" else "ledger-1")
+            with (old / ".lock").open() as file, pytest.raises(BlockingIOError):
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            locked.append(target.name)
+        rename(source, target)
+
+    monkeypatch.setattr(module, "_rename", renamed)
+    loss.reconcile()
+    assert locked == ["ledger-1", "ledger"]
 
 
 def test_interrupted_where_no_checkpoint_is_known(loss: Loss, monkeypatch: pytest.MonkeyPatch) -> None:

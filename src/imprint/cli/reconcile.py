@@ -48,6 +48,13 @@ def reconcile(
     crl: Annotated[
         Path | None, typer.Option(metavar="FILE", help="The last revocation list that was given out (crl.pem)")
     ] = None,
+    no_other_station: Annotated[
+        bool,
+        typer.Option(
+            "--no-other-station",
+            help="No station but these worked since the backup: what they do not show was yours",
+        ),
+    ] = False,
     dry_run: Annotated[bool, typer.Option(help="Say what would be decided; needs no passphrase")] = False,
     passphrase_file: PassphraseFile = None,
     passphrase_fd: PassphraseFd = None,
@@ -72,7 +79,11 @@ def reconcile(
         _show_head(finish(folder, origin, signers()), as_json=as_json)
         return
     declared = Declared(
-        journals=journal or [], lost_journals=lost_journal or [], lost_grants=_lost_grants(lost_lot or []), crl=crl
+        journals=journal or [],
+        lost_journals=lost_journal or [],
+        lost_grants=_lost_grants(lost_lot or []),
+        crl=crl,
+        no_other_station=no_other_station,
     )
     draft = draft_reconciliation(folder, declared)
     head = None if dry_run else reconcile_ledger(folder, draft, signers())

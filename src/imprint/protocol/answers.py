@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from imprint.protocol.intentions import Fence
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claimed:
@@ -11,7 +13,7 @@ class Claimed:
     kind: Literal["claimed"] = "claimed"
     state: str  # where an earlier attempt of the same run got to
     serial: str
-    fence: int
+    fence: Fence
     values: dict[str, str]
     challenge: bytes
 

@@ -23,7 +23,8 @@ _LOCK: Final = ".lock"
 
 
 class TileFolder:
-    """An :class:`imprint.authority.ledger.tile_store.TileStore` in ``root``, which is made on the first write."""
+    """An :class:`imprint.authority.ledger.tile_store.TileStore` in ``root``, which must be there: one that is
+    missing is on its way to another name, and a second one must not begin in its place."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -54,7 +55,6 @@ class TileFolder:
     @contextmanager
     def lock(self) -> Iterator[None]:
         """See :class:`imprint.authority.ledger.tile_store.TileStore`. The lock ends with the process that holds it."""
-        make_folder(self._root)
         path = self._root / _LOCK
         with storage_errors(path, "could not be locked"):
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PUBLIC)

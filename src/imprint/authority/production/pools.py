@@ -4,11 +4,15 @@ A pool is data: a kind, a size, and a spec from which the value at an index foll
 and it never moves down.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from imprint.errors import InputError
+
+_DECIMAL: Final = re.compile(r"[0-9]{1,40}", re.ASCII)
+_HEX: Final = re.compile(r"[0-9a-f]{1,16}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +37,19 @@ def value_at(pool: Pool, index: int) -> str:
         return (int(spec["first"], 16) + index).to_bytes(octets, "big").hex(":")
     value: str = spec["values"][index]
     return value
+
+
+def has_value(pool: Pool, value: str) -> bool:
+    """Whether there is an index at which the pool gives this value."""
+    spec = pool.spec
+    if pool.kind == "list":
+        return value in spec["values"]
+    is_serial = pool.kind == "serial"
+    digits = value.removeprefix(spec["prefix"]) if is_serial else value.replace(":", "")
+    if not (_DECIMAL if is_serial else _HEX).fullmatch(digits):
+        return False
+    index = int(digits) - spec["first"] if is_serial else int(digits, 16) - int(spec["first"], 16)
+    return 0 <= index < pool.size and value_at(pool, index) == value
 
 
 def overlaps(one: Pool, other: Pool) -> bool:

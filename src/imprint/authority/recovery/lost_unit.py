@@ -19,8 +19,8 @@ class LostClaim:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LostIdentity:
     """A certificate (DER) that our device CA has signed: number, serial number, hardware ID and key (SPKI in DER) are
-    proven. ``record`` is the birth record about it, signed by the record key; without one, ``lot``, ``origin`` and
-    ``values`` are the station's word and ``product`` is not known."""
+    proven. ``record`` is the birth record about it, signed by the record key; without one, ``lot`` and ``origin`` are
+    the station's word, and ``product`` and ``values`` are not known."""
 
     certificate: bytes
     number: str

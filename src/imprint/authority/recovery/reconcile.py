@@ -78,8 +78,7 @@ def recover(moment: Moment, store: Reading, command: ReconcileLedger) -> Recover
     dead = {row["number"] for row in store.find("revocations")}
     published = [] if command.crl is None else [one for one in command.crl.revoked if f"{one.number:x}" not in dead]
     units = RecoveredUnits(moment, store, dead | {f"{one.number:x}" for one in published})
-    for unit in command.units:
-        units.add(unit)
+    units.add(command.units)
     if command.lost_journals:
         units.quarantine_claimed()
     unexplained = max(0, command.known.size - store.size() - command.decisions)

@@ -2,10 +2,12 @@
 
 A certificate that we signed is a fact: its unit is shipped with its record, in quarantine without one, and where nobody
 accounts for it (its lot is unknown, closed or full, or its serial number or key is another unit's) the certificate is
-revoked and the unit may start again. A claim is a station's word: it uses its values up, and takes no place.
+revoked and the unit may start again. A claim is a station's word: it uses its values up, and takes no place. So all
+certificates come before all claims: whatever a station says, it says about what they have left.
 """
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from imprint.authority.decisions.changes import Row
@@ -28,7 +30,7 @@ _BLANK: Final = ("origin", "public_key", "certificate", "record", "certify_leaf"
 
 
 class RecoveredUnits:
-    """Folds lost units, one after the other, into events. ``revocations`` are numbers that are revoked already."""
+    """Folds lost units into events. ``revocations`` are numbers that are revoked already."""
 
     def __init__(self, moment: Moment, store: Reading, revocations: set[str]) -> None:
         self.events: list[Event] = []
@@ -42,19 +44,23 @@ class RecoveredUnits:
         self._store = store
         self._dead = set(revocations)
         self._keys: dict[str, str] = {}
-        self._assigned: set[tuple[str, str]] = set()
+        self._assigned: dict[tuple[str, str], Row] = {}
         self._seen: set[str] = set()
 
-    def add(self, unit: LostUnit) -> None:
-        """Take a unit; each hardware ID comes once."""
-        self._seen.add(unit.hardware_id)
-        row = latest_unit(self._store, unit.hardware_id)
-        for identity in unit.identities:
-            row = self._add_identity(unit, identity, row)
-        for claim in unit.claims:
-            row = self._add_claim(unit, claim, row)
-        if row is not None:
-            self._add_marks(unit, row)
+    def add(self, units: Sequence[LostUnit]) -> None:
+        """Take all units, once; each hardware ID comes once. What the records prove comes first, then the other
+        certificates, and the stations' word last."""
+        rows = {unit.hardware_id: latest_unit(self._store, unit.hardware_id) for unit in units}
+        self._seen |= rows.keys()
+        for unit in sorted(units, key=_has_no_record):
+            for identity in unit.identities:
+                rows[unit.hardware_id] = self._add_identity(unit, identity, rows[unit.hardware_id])
+        for unit in units:
+            row = rows[unit.hardware_id]
+            for claim in unit.claims:
+                row = self._add_claim(unit, claim, row)
+            if row is not None:
+                self._add_marks(unit, row)
 
     def quarantine_claimed(self) -> None:
         """Units that were claimed when the backup was made, and of which no journal tells what became of them: their
@@ -104,7 +110,25 @@ class RecoveredUnits:
             and self.places.has_room(identity.lot, row)
             and owner in (None, unit.hardware_id)
             and self._key_owner(identity) in (None, unit.hardware_id)
+            and self._values(unit, identity, lot["product"]) is not None
         )
+
+    def _values(self, unit: LostUnit, identity: LostIdentity, product: str) -> Mapping[str, str] | None:
+        """The values of a certificate's unit: of its record, of its assignment, or such as a station says and our pools
+        could have given; None when there are none that we could sign."""
+        if identity.record is not None:
+            return identity.values
+        given = self._assignment(unit.hardware_id, product)
+        if given is not None and given["serial"] == identity.serial:
+            known: dict[str, str] = json.loads(given["unit_values"])
+            return known
+        claims = [claim for claim in reversed(unit.claims) if claim.serial == identity.serial]
+        fits = (one.values for one in claims if self.values.could_be_given(unit.hardware_id, product, one))
+        return next(fits, None)
+
+    def _assignment(self, hardware_id: str, product: str) -> Row | None:
+        known = self._store.get("assignments", product=product, hardware_id=hardware_id)
+        return known if known is not None else self._assigned.get((product, hardware_id))
 
     def _key_owner(self, identity: LostIdentity) -> str | None:
         key = sha256_hex(identity.spki)
@@ -115,7 +139,9 @@ class RecoveredUnits:
         state = State.QUARANTINED if identity.record is None else State.COMPLETE
         lot = self.places.open_lot(identity.lot)
         assert lot is not None
-        after = self._identified(unit, identity, row, state, lot["product"])
+        values = self._values(unit, identity, lot["product"])
+        assert values is not None
+        after = self._identified(unit, identity, row, state, lot["product"], values)
         leaves = ("claim_leaf", "certify_leaf", *(() if identity.record is None else ("complete_leaf",)))
         return self._emit(
             self._room(row),
@@ -125,7 +151,10 @@ class RecoveredUnits:
             record=identity.record,
             certified=(unit, identity),
             **self._allot(
-                unit, lot["product"], LostClaim(lot=lot["lot"], serial=identity.serial, values=identity.values)
+                unit,
+                lot["product"],
+                LostClaim(lot=lot["lot"], serial=identity.serial, values=values),
+                proven=identity.record is not None,
             ),
         )
 
@@ -134,33 +163,38 @@ class RecoveredUnits:
         lot = self.places.open_lot(identity.lot)
         product = identity.product or (lot["product"] if lot is not None else None)
         known = product if product is not None and self._store.get("products", product=product) else None
-        claim = LostClaim(lot=identity.lot, serial=identity.serial, values=identity.values)
+        values = identity.values if known is None else self._values(unit, identity, known) or {}
+        claim = LostClaim(lot=identity.lot, serial=identity.serial, values=values)
         revoked = self._end(identity.number, Reason.CESSATION_OF_OPERATION, _NOBODYS)
         ended = self._emit(
             self._room(row),
-            self._identified(unit, identity, row, State.SUPERSEDED, product or ""),
+            self._identified(unit, identity, row, State.SUPERSEDED, product or "", values),
             "revoked",
             leaves=("claim_leaf", "certify_leaf"),
             record=identity.record,
             certified=(unit, identity),
             revoked=revoked,
-            **self._allot(unit, known, claim),
+            **self._allot(unit, known, claim, proven=identity.record is not None),
         )
         fresh = {**dict.fromkeys(_BLANK), **fresh_certificate(self._moment), "state": State.RELEASED.value}
         return self._emit(None, {**ended, **fresh, "epoch": ended["epoch"] + 1}, "", leaves=("claim_leaf",))
 
     def _identified(
-        self, unit: LostUnit, identity: LostIdentity, row: Row | None, state: State, product: str
+        self,
+        unit: LostUnit,
+        identity: LostIdentity,
+        row: Row | None,
+        state: State,
+        product: str,
+        values: Mapping[str, str],
     ) -> dict[str, Any]:
         record = None if identity.record is None else sha256_hex(identity.record)
-        key = {"product": product, "hardware_id": unit.hardware_id, "serial": identity.serial}
-        given = self._store.get("assignments", **key)
         return {
             **self._held(unit, row),
             "lot": identity.lot,
             "product": product,
             "serial": identity.serial,
-            "unit_values": given["unit_values"] if given is not None else _text(identity.values),
+            "unit_values": _text(values),
             "state": state.value,
             "number": identity.number,
             "not_before": identity.not_before,
@@ -218,33 +252,45 @@ class RecoveredUnits:
             self.findings.append(
                 f"serial {claim.serial} was given to {owner}, and {unit.station} says to {unit.hardware_id}"
             )
+        kept = self._allot(unit, product, claim)
+        if (
+            owner in (None, unit.hardware_id)
+            and product is not None
+            and self._assignment(unit.hardware_id, product) is None
+        ):
+            self.findings.append(
+                f"serial {claim.serial} and its values, as {unit.station} says, are not what {product} gives: used up, "
+                f"and not assigned to {unit.hardware_id}"
+            )
         if row is None:
+            given = kept.get("assignment")
             after = {
                 **self._held(unit, None),
                 **dict.fromkeys(_BLANK),
                 **fresh_certificate(self._moment),
                 "lot": claim.lot,
                 "product": product or "",
-                "serial": claim.serial,
-                "unit_values": _text(claim.values),
+                "serial": "" if given is None else given["serial"],
+                "unit_values": _text({}) if given is None else given["unit_values"],
                 "state": State.RELEASED.value,
             }
-            return self._emit(None, after, "released", leaves=("claim_leaf",), **self._allot(unit, product, claim))
-        kept = self._allot(unit, product, claim)
+            return self._emit(None, after, "released", leaves=("claim_leaf",), **kept)
         return self._emit(row, row, "", **kept) if any(kept.values()) else row
 
-    def _allot(self, unit: LostUnit, product: str | None, claim: LostClaim) -> dict[str, Any]:
-        """What this hardware was given, for good: the first assignment in a product stays."""
+    def _allot(self, unit: LostUnit, product: str | None, claim: LostClaim, *, proven: bool = False) -> dict[str, Any]:
+        """What this hardware was given, for good: the first assignment in a product stays. A station's word makes one
+        only of what the product could have given; whatever it is, it is used up."""
         owner = self.values.owner(claim.serial)
+        fits = proven or (product is not None and self.values.could_be_given(unit.hardware_id, product, claim))
         given = self.values.use_up(unit.hardware_id, product, claim)
         if product is None:
             return {"given": given}
         key = {"product": product, "hardware_id": unit.hardware_id}
-        is_new = (product, unit.hardware_id) not in self._assigned and self._store.get("assignments", **key) is None
-        if not is_new or owner not in (None, unit.hardware_id):
+        is_new = self._assignment(unit.hardware_id, product) is None
+        if not (fits and is_new) or owner not in (None, unit.hardware_id):
             return {"given": given}
-        self._assigned.add((product, unit.hardware_id))
         assignment = {**key, "serial": claim.serial, "unit_values": _text(claim.values)}
+        self._assigned[product, unit.hardware_id] = assignment
         lot = self.places.open_lot(claim.lot)
         return {"given": given, "assignment": assignment, "allotted": None if lot is None else claim.lot}
 
@@ -306,6 +352,10 @@ class RecoveredUnits:
         }
         public_key = None if is_known else {"public_key": key, "hardware_id": unit.hardware_id}
         return {"certificate": certificate, "public_key": public_key}
+
+
+def _has_no_record(unit: LostUnit) -> bool:
+    return all(identity.record is None for identity in unit.identities)
 
 
 def _text(values: Mapping[str, str]) -> str:

@@ -7,10 +7,13 @@ from typing import Any, Final
 
 from imprint.authority.decisions.changes import Row
 from imprint.authority.decisions.transaction import Reading
+from imprint.authority.production.catalogue import Catalogue
 from imprint.authority.production.claim import most_allotted, value_kind
-from imprint.authority.production.pools import Pool, value_at
+from imprint.authority.production.pools import Pool, has_value, value_at
+from imprint.authority.production.product import ScannedSerials
 from imprint.authority.recovery.lost_unit import LostClaim
 
+_SERIAL: Final = "serial"  # the pool of the serial numbers that are not scanned
 _ADDRESS: Final = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2})*", re.ASCII)
 _ADDRESS_KINDS: Final = {17: "eui48", 23: "eui64"}  # by the length of their text
 
@@ -20,12 +23,32 @@ class UsedValues:
 
     def __init__(self, store: Reading) -> None:
         self._store = store
+        self._catalogue = Catalogue()
         self._owners = {(row["kind"], row["value"]): row["hardware_id"] for row in store.find("given_values")}
         self._pools = {row["product"]: _pools(store, row["product"]) for row in store.find("products")}
 
     def owner(self, serial: str) -> str | None:
         """The hardware ID to which a serial number was given, or None."""
         return self._owners.get(("serial", serial))
+
+    def could_be_given(self, hardware_id: str, product: str, claim: LostClaim) -> bool:
+        """Whether this product gives a board just such values, and none of them is another's."""
+        definition = self._catalogue.product(self._store, product)
+        pools = {pool.pool: pool for pool in definition.pools()}
+        serials = definition.file.serials
+        wanted = dict(claim.values)
+        if isinstance(serials, ScannedSerials):
+            fits = re.fullmatch(serials.scanned, claim.serial) is not None
+        else:
+            fits = _SERIAL not in wanted
+            wanted[_SERIAL] = claim.serial
+        given = [("serial", claim.serial), *self._kinds(product, claim.values)]
+        return (
+            fits
+            and wanted.keys() == pools.keys()
+            and all(has_value(pools[name], value) for name, value in wanted.items())
+            and all(self._owners.get(one, hardware_id) == hardware_id for one in given)
+        )
 
     def use_up(self, hardware_id: str, product: str | None, claim: LostClaim) -> list[Row]:
         """Rows for the values that nobody had; they are this unit's from now on. Those of a lot that is not known have

@@ -58,6 +58,7 @@ def test_however_it_grew_the_files_are_the_same(tmp_path: Path) -> None:
     found = []
     for number, sizes in enumerate(steps):
         folder = tmp_path / str(number)
+        folder.mkdir()
         tree = Tree(TileFolder(folder), key=KEY, sign=SECRET.sign)
         for start, end in pairwise(sizes):
             head = tree.integrate(start, iter(ENTRIES[start:end]))
