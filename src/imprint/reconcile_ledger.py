@@ -102,7 +102,7 @@ def draft_reconciliation(folder: Path, declared: Declared, *, clock: Clock = sys
             findings=tuple(lost.findings),
         )
         recovery = recover(_moment(clock), store, command)
-        _refuse_other_stations(recovery, declared)
+        _refuse_other_stations(recovery, declared, _stations(store))
         return Draft(command=command, recovery=recovery, size=len(leaves))
 
 
@@ -220,12 +220,14 @@ def _refuse_unless_behind(
 
 def _refuse_missing_journals(store: Reading, stations: Sequence[str], declared: Declared) -> None:
     """Every station that is known may have worked in the lost time; one that was suspended may have been resumed."""
-    accounts = {row["name"] for row in store.find("accounts", role=Role.STATION.value)}
-    known = {row["station"] for row in store.find("units")} - {""} | accounts
-    missing = sorted(known - set(stations) - set(declared.lost_journals))
+    missing = sorted(_stations(store) - set(stations) - set(declared.lost_journals))
     both = sorted(set(stations) & set(declared.lost_journals))
     if both or len(set(stations)) < len(stations):
-        raise InputError("a journal is lost, or here, once", subject=", ".join(both or sorted(stations)))
+        raise InputError(
+            "named twice: a journal is here once, or it is lost",
+            subject=", ".join(both or sorted(stations)),
+            next_step="Name each station's journal once, with --journal or with --lost-journal",
+        )
     if missing:
         raise RefusedError(
             f"the journals of {', '.join(missing)} are missing",
@@ -235,8 +237,21 @@ def _refuse_missing_journals(store: Reading, stations: Sequence[str], declared: 
         )
 
 
-def _refuse_other_stations(recovery: Recovery, declared: Declared) -> None:
-    """A station that was enrolled in the lost time is in no table; the places of its units would be given again."""
+def _stations(store: Reading) -> set[str]:
+    accounts = {row["name"] for row in store.find("accounts", role=Role.STATION.value)}
+    return {row["station"] for row in store.find("units")} - {""} | accounts
+
+
+def _refuse_other_stations(recovery: Recovery, declared: Declared, stations: set[str]) -> None:
+    """A station that was enrolled in the lost time is in no table; the places of its units would be given again. One
+    that nobody knows, and of which nothing is missing, is a slip of the pen: it would end every lot."""
+    may_be = recovery.unexplained or declared.lost_grants
+    if unknown := [] if may_be else sorted(set(declared.lost_journals) - stations):
+        raise InputError(
+            "no such station, and the journals show every lost entry",
+            subject=", ".join(unknown),
+            next_step="Check the name; see 'imprint account list'",
+        )
     if recovery.unexplained and not declared.lost_journals and not declared.no_other_station:
         raise RefusedError(
             f"lost entries that no journal shows: {recovery.unexplained}; they are owners' decisions, or those of a "

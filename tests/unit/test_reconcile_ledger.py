@@ -484,9 +484,9 @@ def test_a_lot_of_which_nothing_is_known(loss: Loss) -> None:
 
 def test_values_of_a_lot_that_was_made_in_the_lost_time(loss: Loss) -> None:
     lose(loss, lambda bench: bench.claim(AFTER))
-    known = loss.draft(lost_journals=["bench-2"]).recovery.pools
+    known = loss.draft(lost_journals=["bench-2"], lost_grants=[("lamp", 1)]).recovery.pools
     more = loss.draft(lost_journals=["bench-2"], lost_grants=[("lamp", 10), ("lamp", 1)]).recovery.pools
-    assert [two["next"] - one["next"] for one, two in zip(known, more, strict=True)] == [2 * 11 + 2 * 20] * 2
+    assert [two["next"] - one["next"] for one, two in zip(known, more, strict=True)] == [2 * 10 + 20] * 2
     with pytest.raises(InputError, match="no such product"):
         loss.draft(lost_grants=[("lump", 1)])
 
@@ -980,3 +980,9 @@ def test_a_unit_that_was_taken_over(loss: Loss) -> None:
         row = restored.unit(unit)
         assert row["fence"] == 2
         assert restored.bench("bench-2").take_over(unit, run="after").fence == 3
+
+
+def test_a_lost_journal_of_nobody_ends_no_lot(loss: Loss) -> None:
+    lose(loss, lambda bench: bench.imprint(AFTER))
+    with pytest.raises(InputError, match="no such station"):
+        loss.draft(lost_journals=["bench-01"])

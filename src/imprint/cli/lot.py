@@ -199,13 +199,18 @@ def export(
 
 
 def close_lot(authority: PersonPort, lot: str) -> None:
-    """Let stale claims go, then close the lot."""
+    """Close the lot; when units are in work, let stale claims go first. Whoever may not close learns that, and nothing
+    else is tried."""
     try:
-        authority.command(ExpireClaims(lot=lot))
-    except RefusedError as refused:
-        if refused.code != Code.WRONG_STATE:
+        authority.command(CloseLot(lot=lot))
+    except RefusedError as in_work:
+        if in_work.code != Code.WRONG_STATE:
             raise
-    authority.command(CloseLot(lot=lot))
+        try:
+            authority.command(ExpireClaims(lot=lot))
+        except RefusedError:
+            raise in_work from None
+        authority.command(CloseLot(lot=lot))
 
 
 def export_lot(reader: Reader, lot: str, folder: Path) -> int:
