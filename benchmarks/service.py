@@ -61,7 +61,7 @@ class WirePort:
         body = encode_intention(intention)
         return decode_answer(await self.send("PUT", f"/v1/station/{intention.kind}/{request_id}", body))
 
-    async def is_revoked(self, certificate: bytes) -> bool:
+    async def is_valid(self, certificate: bytes) -> bool:
         """Not measured."""
         raise NotImplementedError
 

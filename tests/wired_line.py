@@ -61,8 +61,8 @@ class Tap:
         self._heard[place] = replace(asked, answer=encode_answer(answer))
         return answer
 
-    async def is_revoked(self, certificate: bytes) -> bool:
-        return await self._port.is_revoked(certificate)
+    async def is_valid(self, certificate: bytes) -> bool:
+        return await self._port.is_valid(certificate)
 
     async def lot(self, lot: str) -> LotPackage:
         return await self._port.lot(lot)
@@ -80,7 +80,7 @@ class Journalled:
         answered = self._journal.history.open_run(self.asker.run).answered
         return decode_answer(answered[f"{self.asker.run}.{intention.kind}"].encode())
 
-    async def is_revoked(self, certificate: bytes) -> bool:
+    async def is_valid(self, certificate: bytes) -> bool:
         raise AssertionError("nobody asks this here")
 
     async def lot(self, lot: str) -> LotPackage:

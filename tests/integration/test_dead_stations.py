@@ -161,8 +161,8 @@ class Cut:
             raise AccessError("this station may not ask now")
         return answer
 
-    async def is_revoked(self, certificate: bytes) -> bool:
-        return await self._port.is_revoked(certificate)
+    async def is_valid(self, certificate: bytes) -> bool:
+        return await self._port.is_valid(certificate)
 
     async def lot(self, lot: str) -> LotPackage:
         return await self._port.lot(lot)

@@ -295,8 +295,8 @@ class Hooked:
         self._hook(self.count)
         return answer
 
-    async def is_revoked(self, certificate: bytes) -> bool:
-        return await self._port.is_revoked(certificate)
+    async def is_valid(self, certificate: bytes) -> bool:
+        return await self._port.is_valid(certificate)
 
     async def lot(self, lot: str) -> LotPackage:
         return await self._port.lot(lot)

@@ -58,8 +58,8 @@ class Journal:
         self.heard.append((intention, answer))
         return answer
 
-    async def is_revoked(self, certificate: bytes) -> bool:
-        return await self.port.is_revoked(certificate)
+    async def is_valid(self, certificate: bytes) -> bool:
+        return await self.port.is_valid(certificate)
 
     async def lot(self, lot: str) -> LotPackage:
         return await self.port.lot(lot)

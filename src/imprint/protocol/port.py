@@ -36,8 +36,8 @@ class AuthorityPort(Protocol):
         """
         ...
 
-    async def is_revoked(self, certificate: bytes) -> bool:
-        """Whether this certificate (DER) was revoked: what its holder will read in the next revocation list.
+    async def is_valid(self, certificate: bytes) -> bool:
+        """Whether the authority knows that it issued this certificate (DER), and has not revoked it.
 
         Raises :class:`imprint.errors.StorageError` when no answer can be had now, and
         :class:`imprint.errors.FormatError` for what is not a certificate.

@@ -39,11 +39,14 @@ def shown(view: View) -> Callable[[Reader, Request], bytes]:
 
 
 def revocation(reader: Reader, number: str) -> bytes:
-    """Whether the certificate with this number (hexadecimal) is revoked, and why. One that was never issued is not."""
+    """Whether the certificate with this number (hexadecimal) is revoked, and why; and the SHA-256 of what was issued
+    under it, null when nothing was."""
     with reader.store.reading() as store:
         row = store.get("revocations", number=number)
+        issued = store.get("certificates", number=number)
     known = {"time": row["revoked"], "reason": row["reason"]} if row else {"time": None, "reason": None}
-    return _json({"number": number, "revoked": row is not None, **known})
+    certificate = issued["certificate"] if issued else None
+    return _json({"number": number, "certificate": certificate, "revoked": row is not None, **known})
 
 
 def health(reader: Reader) -> bytes:

@@ -7,6 +7,7 @@ from typing import Final
 
 import httpx
 
+from imprint.encoding import sha256_hex
 from imprint.errors import Unreachable
 from imprint.formats.x509 import number_of
 from imprint.https import error_of
@@ -44,11 +45,11 @@ class RemoteAuthority:
         path = f"/v1/station/{intention.kind}/{request_id}"
         return decode_answer(await self._send("PUT", path, content=body, headers=headers))
 
-    async def is_revoked(self, certificate: bytes) -> bool:
-        """As :meth:`imprint.protocol.port.AuthorityPort.is_revoked`."""
+    async def is_valid(self, certificate: bytes) -> bool:
+        """As :meth:`imprint.protocol.port.AuthorityPort.is_valid`."""
         number = number_of(certificate)
         found = json.loads(await self._send("GET", f"/v1/revocations/{number:x}"))
-        return bool(found["revoked"])
+        return found["certificate"] == sha256_hex(certificate) and not found["revoked"]
 
     async def lot(self, lot: str) -> LotPackage:
         """As :meth:`imprint.protocol.port.AuthorityPort.lot`."""

@@ -137,10 +137,11 @@ class _Line:
             self._active.discard(hardware_id)
 
     async def _is_complete(self, place: _Place, hardware_id: str, certificate: bytes) -> bool:
-        """Whether there is nothing left to do: the unit holds its identity, and the owner has not ended it since."""
+        """Whether there is nothing left to do: the unit holds its identity, and the authority knows that (one that was
+        restored from a backup may have lost it) and has not ended it since."""
         if not await holds_identity(place.target, hardware_id, certificate):
             return False
-        return not await self._port.is_revoked(certificate)
+        return await self._port.is_valid(certificate)
 
     async def _resume(self, place: _Place, hardware_id: str) -> str:
         """The run that this unit has open, or a new one."""

@@ -92,9 +92,9 @@ class Wire:
             task.add_done_callback(self._under_way.discard)
         return await reply
 
-    async def is_revoked(self, certificate: bytes) -> bool:
+    async def is_valid(self, certificate: bytes) -> bool:
         """As the port's own; this one is always calm."""
-        return await self._port.is_revoked(certificate)
+        return await self._port.is_valid(certificate)
 
     async def lot(self, lot: str) -> LotPackage:
         """As the port's own; this one is always calm."""

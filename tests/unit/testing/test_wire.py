@@ -34,7 +34,7 @@ class Authority:
             raise self.fails
         return Answer(result=Done(state=f"{request_id} {len(self.arrived)}"), receipt=RECEIPT)
 
-    async def is_revoked(self, certificate: bytes) -> bool:
+    async def is_valid(self, certificate: bytes) -> bool:
         raise FormatError(f"asked about {certificate!r}")
 
     async def lot(self, lot: str) -> LotPackage:

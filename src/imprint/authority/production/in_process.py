@@ -4,6 +4,7 @@ from imprint.authority.decisions.kernel import Ask, Kernel
 from imprint.authority.decisions.transaction import Store
 from imprint.authority.production.catalogue import Catalogue
 from imprint.authority.production.package import lot_package
+from imprint.encoding import sha256_hex
 from imprint.formats.x509 import number_of
 from imprint.protocol.answers import Answer
 from imprint.protocol.codec import decode_intention, encode_intention
@@ -27,11 +28,12 @@ class InProcessAuthority:
         ask = Ask(actor=self._station, request_id=request_id, body=body, request=decode_intention(body))
         return await self._kernel.ask(ask)
 
-    async def is_revoked(self, certificate: bytes) -> bool:
-        """As :meth:`imprint.protocol.port.AuthorityPort.is_revoked`."""
+    async def is_valid(self, certificate: bytes) -> bool:
+        """As :meth:`imprint.protocol.port.AuthorityPort.is_valid`."""
         number = f"{number_of(certificate):x}"
         with self._store.reading() as store:
-            return store.get("revocations", number=number) is not None
+            issued = store.get("certificates", number=number, certificate=sha256_hex(certificate))
+            return issued is not None and store.get("revocations", number=number) is None
 
     async def lot(self, lot: str) -> LotPackage:
         """As :meth:`imprint.protocol.port.AuthorityPort.lot`."""

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from base64 import b64decode
+from pathlib import Path
 
 import pytest
 from cryptography.x509 import load_der_x509_certificate
@@ -12,7 +13,7 @@ from imprint.formats.crl import Reason
 from imprint.protocol.commands import ClearUnit, RevokeUnit, ReworkUnit, ScrapUnit
 from imprint.protocol.refusals import Code
 from imprint.testing.soft_unit import SoftUnit, new_key
-from soft_factory import GRANT, LEASE, LOT, OTHER_LOT, Bench, Factory, new_unit
+from soft_factory import GRANT, LEASE, LOT, OTHER_LOT, Bench, Factory, copied_factory, copy_workspace, new_unit
 
 REWORK = ReworkUnit(serial="SN-0001", reason="antenna replaced")
 
@@ -255,12 +256,24 @@ def test_a_station_learns_of_its_own_units_end(factory: Factory) -> None:
     bench, unit = shipped(factory)
     with factory.reader.store.reading() as store:
         certificate = store.blob(factory.unit(unit)["certificate"])
-    assert not asyncio.run(bench.port.is_revoked(certificate))
+    assert asyncio.run(bench.port.is_valid(certificate))
     size = factory.size()
     factory.platform.command(REWORK)
-    assert asyncio.run(bench.port.is_revoked(certificate))
+    assert not asyncio.run(bench.port.is_valid(certificate))
     assert factory.size() == size + 1, "asking is no decision"
     again(bench, unit)
     with factory.reader.store.reading() as store:
         newer = store.blob(factory.unit(unit)["certificate"])
-    assert not asyncio.run(bench.port.is_revoked(newer))
+    assert asyncio.run(bench.port.is_valid(newer))
+
+
+def test_a_certificate_that_the_authority_does_not_know_is_not_valid(factory: Factory, tmp_path: Path) -> None:
+    """As when it was restored from a backup that is older: the station must not call such a unit complete."""
+    factory.platform.checkpoint()
+    older = copy_workspace(factory.folder, tmp_path / "older")
+    bench, unit = shipped(factory)
+    with factory.reader.store.reading() as store:
+        certificate = store.blob(factory.unit(unit)["certificate"])
+    with copied_factory(older, tmp_path / "copy") as copy:
+        assert not asyncio.run(copy.bench().port.is_valid(certificate))
+    assert asyncio.run(bench.port.is_valid(certificate))
