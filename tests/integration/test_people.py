@@ -186,7 +186,7 @@ def test_accounts_are_kept_from_afar(service: Service) -> None:
 @pytest.mark.parametrize(
     ("role", "words", "operation"),
     [
-        ("officer", ("lot", "close", LOT), "expire-claims"),
+        ("officer", ("lot", "close", LOT), "close-lot"),
         ("officer", ("lot", "refund", LOT, "--count", "1", "--reason", "x"), "refund-units"),
         ("officer", ("account", "invite", "eve", "--role", "owner"), "invite-account"),
         ("owner", ("unit", "clear", "SN-000001", "--reason", "x"), "clear-unit"),
