@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Final
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from imprint.authority.decisions.transaction import Reading
 from imprint.authority.production.claim import latest_unit
@@ -238,13 +237,14 @@ class LostDecisions:
 
     def _identity(self, told: _Told, certificate: bytes, lot: str, origin: str) -> LostIdentity:
         parsed = x509.load_der_x509_certificate(certificate)
+        serial, _, public_key = named_in(certificate)
         envelope = told.records.get(sha256_hex(certificate))
         record = None if envelope is None else open_record(self._trust, envelope, certificate)
         return LostIdentity(
             certificate=certificate,
             number=f"{parsed.serial_number:x}",
-            serial=named_in(certificate)[0],
-            spki=parsed.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo),
+            serial=serial,
+            public_key=public_key,
             not_before=to_text(parsed.not_valid_before_utc),
             origin=origin if record is None else record.key.origin,
             lot=lot if record is None else record.lot,

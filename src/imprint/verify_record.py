@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from imprint.authority.production.entries import UNIT_COMPLETED
@@ -22,7 +22,7 @@ from imprint.formats.mcuboot import Image
 from imprint.formats.note import VerifierKey, parse_vkey
 from imprint.formats.reconciliation import Reconciliation
 from imprint.formats.tlog_proof import parse_proof, verify_proof
-from imprint.formats.x509 import is_issued_by, parse_ca_certificate
+from imprint.formats.x509 import is_issued_by, parse_ca_certificate, public_key_of
 from imprint.keys.verify import decode_public_pem
 from imprint.reader import Reader
 from imprint.storage.files import read_file, read_file_if_any
@@ -106,11 +106,10 @@ def named_in(certificate: bytes) -> tuple[str, str, str]:
         for name in extension.value.get_values_for_type(x509.OtherName)
         if name.type_id == _HARDWARE_MODULE_NAME
     ]
-    spki = parsed.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     # HardwareModuleName (RFC 4108 section 5) is an OID and an OCTET STRING of less than 128 bytes, so each length is
     # one byte and the hardware ID is what follows the OID and two bytes more.
     hardware_ids = [value[6 + value[3] :].hex() for value in names if len(value) > 3]
-    return ",".join(serials), ",".join(hardware_ids), sha256_hex(spki)
+    return ",".join(serials), ",".join(hardware_ids), sha256_hex(public_key_of(certificate))
 
 
 def check_firmware(found: BirthRecord, releases: Mapping[str, Image]) -> None:

@@ -25,7 +25,7 @@ class LostIdentity:
     certificate: bytes
     number: str
     serial: str
-    spki: bytes
+    public_key: str  # the hash of its SubjectPublicKeyInfo, hexadecimal
     not_before: str
     origin: str
     lot: str

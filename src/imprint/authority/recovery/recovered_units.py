@@ -131,7 +131,7 @@ class RecoveredUnits:
         return known if known is not None else self._assigned.get((product, hardware_id))
 
     def _key_owner(self, identity: LostIdentity) -> str | None:
-        key = sha256_hex(identity.spki)
+        key = identity.public_key
         known = self._store.get("public_keys", public_key=key)
         return known["hardware_id"] if known is not None else self._keys.get(key)
 
@@ -199,7 +199,7 @@ class RecoveredUnits:
             "number": identity.number,
             "not_before": identity.not_before,
             "origin": identity.origin,
-            "public_key": sha256_hex(identity.spki),
+            "public_key": identity.public_key,
             "certificate": sha256_hex(identity.certificate),
             "record": record,
             "certify_leaf": None,
@@ -340,7 +340,7 @@ class RecoveredUnits:
         return row
 
     def _identity_rows(self, unit: LostUnit, identity: LostIdentity, *, epoch: int) -> dict[str, Any]:
-        key = sha256_hex(identity.spki)
+        key = identity.public_key
         is_known = self._key_owner(identity) is not None
         self._keys.setdefault(key, unit.hardware_id)
         certificate = {
