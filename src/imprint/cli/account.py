@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from imprint.authority.access.account import Role
-from imprint.cli.enrolment import InvitationFile, NewFolder, Url, enrol_folder, first_command
+from imprint.cli.enrolment import InvitationFile, NewFolder, Url, enrol_folder
 from imprint.cli.output import Json, note, show
 from imprint.cli.passphrase import PassphraseFd, PassphraseFile
 from imprint.cli.reason import Reason, checked_reason
@@ -77,7 +77,7 @@ def enrol(
 
     Example: imprint account enrol https://authority.example:8444 --dir ./acme
     """
-    enrolled = enrol_folder(
+    enrol_folder(
         url,
         folder,
         invitation_file=invitation_file,
@@ -85,8 +85,6 @@ def enrol(
         passphrase_fd=passphrase_fd,
         as_json=as_json,
     )
-    if not as_json:
-        note(first_command(enrolled))
 
 
 @app.command("list")

@@ -11,7 +11,7 @@ import typer
 
 from imprint.assemble import Platform
 from imprint.cli import workspace_folder
-from imprint.cli.enrolment import InvitationFile, NewFolder, Url, enrol_folder, first_command
+from imprint.cli.enrolment import InvitationFile, NewFolder, Url, enrol_folder
 from imprint.cli.line_view import LineView, outcome_rows
 from imprint.cli.output import Json, note, show
 from imprint.cli.passphrase import PassphraseFd, PassphraseFile
@@ -55,7 +55,7 @@ def enrol(
 
     Example: imprint station enrol https://authority.example:8444 --dir ./bench-1
     """
-    enrolled = enrol_folder(
+    enrol_folder(
         url,
         folder,
         invitation_file=invitation_file,
@@ -63,8 +63,6 @@ def enrol(
         passphrase_fd=passphrase_fd,
         as_json=as_json,
     )
-    if not as_json:
-        note(first_command(enrolled))
 
 
 @app.command()
